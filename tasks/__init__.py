@@ -1,0 +1,1 @@
+"""The tasks that ship with cellbench, one TOML file each; see `cellbench.catalog`."""
