@@ -1,0 +1,1 @@
+"""Time, memory, operations, state size and environment; knows no cell."""

@@ -1,0 +1,1 @@
+"""Tables of records: in a terminal, as Markdown, JSON, or CSV."""

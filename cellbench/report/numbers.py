@@ -1,0 +1,52 @@
+"""Numbers short enough for a table."""
+
+from __future__ import annotations
+
+from cellbench.report.rows import Row
+
+NONE = "–"
+KILO = 1000
+
+
+def short(value: float | None) -> str:
+    """Write a count or rate with three digits that count: 87, 1.25k, 13.1k, 4.9M."""
+    if value is None:
+        return NONE
+    for unit in ("", "k", "M", "G"):
+        if abs(value) < KILO * 0.9995 or unit == "G":
+            break
+        value /= KILO
+    text = f"{value:.3g}" if abs(value) < KILO else f"{value:.0f}"
+    return text + unit
+
+
+def mebibytes(value: float | None) -> str:
+    """Write bytes in MiB, with three digits that count."""
+    return NONE if value is None else f"{value / 2**20:.3g}"
+
+
+def skill(row: Row) -> str:
+    """Write the median and, for several seeds, the range; or why there is none."""
+    if row.skill is None or row.skill_low is None or row.skill_high is None:
+        return ", ".join(row.failures) or NONE
+    middle = f"{row.skill:.2f}"
+    if row.seeds == 1:
+        return middle
+    return f"{middle} ({row.skill_low:.2f}…{row.skill_high:.2f})"
+
+
+def solved(row: Row) -> str:
+    """Write how many of how many seeds."""
+    return f"{row.solved}/{row.seeds}" if row.seeds else NONE
+
+
+def steps(row: Row) -> str:
+    """Write the median of steps to solve, or that it lies beyond the budget."""
+    if row.steps_to_solve is not None:
+        return f"{row.steps_to_solve:.0f}"
+    return f">{row.budget_steps}" if row.seeds > sum(row.failures.values()) else NONE
+
+
+def mark(metric: str, value: float) -> str:
+    """Write a level's mark as a condition."""
+    return f"{metric} {'≥' if metric == 'accuracy' else '<'} {value:g}"

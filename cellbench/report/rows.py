@@ -1,0 +1,211 @@
+"""What a table says of each cell on each level: one row a job and machine.
+
+Rows stand in one table only if they can be compared: same level, digest, width, budget, device
+and dtype; speeds besides that only if the machine's comparability key is the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from cellbench.errors import NothingMeasuredError
+from cellbench.record import AnyLine, Measurement, Status, Trial
+from cellbench.stats import median_to_solve, middle_and_range
+from cellbench.store.frames import JOB, measurements_frame, trials_frame
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell on one level.
+
+    Attributes:
+        id: Unique in a report.
+        seeds: Trials there are, failed ones included.
+        solved: Seeds that reached the mark on validation.
+        failures: Status of each trial that failed, counted.
+        skill: Median over the seeds that have a test metric; `skill_low` and `skill_high`
+            the range. 0 is the best that can be done without memory, 1 is perfect.
+        steps_to_solve: Median over all seeds; None if half or more did not solve.
+        train_sequences_per_s: Of whole training steps, at the median timed block.
+        inference_sequences_per_s: Likewise, of forward passes.
+        streaming_us: Microseconds for one step of one sequence.
+        peak_allocated_bytes: Most tensor memory of a training step, static included.
+        static_bytes: Parameters, gradients, optimiser state.
+        cell_parameters: In the cell; `hyper_parameters` of them make weights for the rest.
+        operations: Floating-point operations of matrix products a step and sequence.
+        state_bytes: Of one sequence, at the end.
+        machine: The facts that must agree before two speeds are compared.
+        notes: What a reader must know to believe the row.
+    """
+
+    id: str
+    level: str
+    cell: str
+    metric: str
+    trivial: float
+    solved_mark: float
+    hidden: int
+    budget_steps: int
+    batch: int
+    device: str
+    dtype: str
+    level_digest: str
+    cell_source: str
+    seeds: int = 0
+    solved: int = 0
+    failures: dict[str, int] = {}
+    skill: float | None = None
+    skill_low: float | None = None
+    skill_high: float | None = None
+    test_metric: float | None = None
+    exact_rate: float | None = None
+    steps_to_solve: float | None = None
+    sequences_to_solve: float | None = None
+    train_sequences_per_s: float | None = None
+    inference_sequences_per_s: float | None = None
+    streaming_us: float | None = None
+    peak_allocated_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    process_bytes: int | None = None
+    static_bytes: int | None = None
+    cell_parameters: int | None = None
+    hyper_parameters: int | None = None
+    model_parameters: int | None = None
+    operations: int | None = None
+    state_bytes: int | None = None
+    state_grows: bool = False
+    unrolled: str = ""
+    parity_error: float | None = None
+    machine: str = ""
+    machine_name: str = ""
+    notes: tuple[str, ...] = ()
+
+
+MEASURED = (
+    "train_sequences_per_s", "inference_sequences_per_s", "streaming_us", "peak_allocated_bytes",
+    "peak_reserved_bytes", "process_bytes", "static_bytes", "cell_parameters",
+    "hyper_parameters", "model_parameters", "operations", "state_bytes", "state_grows",
+    "unrolled", "parity_error", "machine", "machine_name",
+)  # fmt: skip
+"""Columns that a row takes over from a measurement."""
+
+
+def make_rows(lines: Iterable[AnyLine]) -> list[Row]:
+    """Return a row for each job, and each machine that it was measured on.
+
+    Raises:
+        NothingMeasuredError: There is no trial and no measurement.
+    """
+    lines = list(lines)
+    if not any(isinstance(line, Trial | Measurement) for line in lines):
+        raise NothingMeasuredError("There is no result to report; `cellbench run` makes some.")
+    tried, measured = _by_job(trials_frame(lines)), _by_job(measurements_frame(lines))
+    jobs = list(dict.fromkeys([*tried, *measured]))
+    rows = [row for job in jobs for row in _rows_of(tried.get(job, []), measured.get(job, []))]
+    return _with_unique_ids(rows)
+
+
+def tables(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield groups of rows that may stand in one table, in order of their level's name."""
+
+    def group(row: Row) -> tuple[Any, ...]:
+        settings = (row.hidden, row.budget_steps, row.device, row.dtype)
+        return (*_naturally(row.level), row.level_digest, *settings, row.machine)
+
+    machines = {group(row)[:-1]: row.machine for row in rows if row.machine}
+
+    def group_or_only(row: Row) -> tuple[Any, ...]:
+        found = group(row)  # a row without a measurement joins those that have one
+        return found if row.machine else (*found[:-1], machines.get(found[:-1], ""))
+
+    for _, members in groupby(sorted(rows, key=group_or_only), key=group_or_only):
+        yield list(members)
+
+
+def _naturally(level: str) -> tuple[str, str, int]:
+    """Sort `delay-30` before `delay-100`."""
+    stem, _, number = level.rpartition("-")
+    return (stem, "", int(number)) if number.isdigit() else (level, "", 0)
+
+
+def _by_job(frame: pd.DataFrame) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    if frame.empty:
+        return {}
+    frame = frame.astype(object).where(frame.notna(), None)
+    groups = frame.groupby(JOB, sort=False, dropna=False)
+    return {tuple(key): group.to_dict("records") for key, group in groups}
+
+
+def _rows_of(tried: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Iterator[Row]:
+    learned = _learned(tried)
+    for found in measured or [{}]:
+        source = found or tried[0]
+        notes = (*_trial_notes(tried), *_measurement_notes(found))
+        yield Row(
+            id=f"{source['cell']} @ {source['level']}",
+            **{name: source[name] for name in JOB},
+            **{n: source[n] for n in ("metric", "trivial", "solved_mark", "batch")},
+            **learned,
+            **{name: found[name] for name in MEASURED if found},
+            notes=notes,
+        )
+
+
+def _learned(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    def column(name: str) -> list[Any]:
+        return [trial[name] for trial in tried if trial[name] is not None]
+
+    skill = middle_and_range(column("skill")) or (None, None, None)
+    bad = Counter(t["status"] for t in tried if t["status"] != Status.OK.value)
+    metric, exact = middle_and_range(column("test_metric")), middle_and_range(column("exact_rate"))
+    return {
+        "seeds": len(tried),
+        "solved": len(column("steps_to_solve")),
+        "failures": dict(bad),
+        "skill": skill[0],
+        "skill_low": skill[1],
+        "skill_high": skill[2],
+        "test_metric": metric[0] if metric else None,
+        "exact_rate": exact[0] if exact else None,
+        "steps_to_solve": median_to_solve([t["steps_to_solve"] for t in tried]),
+        "sequences_to_solve": median_to_solve([t["sequences_to_solve"] for t in tried]),
+    }
+
+
+def _trial_notes(tried: list[dict[str, Any]]) -> Iterator[str]:
+    """Say why trials failed, each reason once."""
+    failed = [t for t in tried if t["status"] != Status.OK.value]
+    for (status, error), count in Counter((t["status"], t["error"]) for t in failed).items():
+        where = next(t["where"] for t in failed if t["error"] == error)
+        yield f"{count} of {len(tried)} seeds {status}: {error}" + (f" ({where})" if where else "")
+
+
+def _measurement_notes(found: dict[str, Any]) -> Iterator[str]:
+    if found and found["status"] != Status.OK.value:
+        yield f"not measured: {found['status']}: {found['error']}"
+    yield from found.get("warnings", ())
+
+
+def _with_unique_ids(rows: list[Row]) -> list[Row]:
+    """Lengthen ids that stand for several rows by the settings in which these differ."""
+    for name in ("hidden", "budget_steps", "device", "dtype", "level_digest", "cell_source"):
+        counts = Counter(row.id for row in rows)
+        kinds = {row.id: {getattr(r, name) for r in rows if r.id == row.id} for row in rows}
+        rows = [
+            msgspec.structs.replace(row, id=f"{row.id}, {name}={getattr(row, name)}")
+            if counts[row.id] > 1 and len(kinds[row.id]) > 1
+            else row
+            for row in rows
+        ]
+    seen: Counter[str] = Counter()
+    unique = []
+    for row in rows:
+        seen[row.id] += 1
+        suffix = f", machine {seen[row.id]}" if seen[row.id] > 1 else ""
+        unique.append(msgspec.structs.replace(row, id=row.id + suffix))
+    return unique

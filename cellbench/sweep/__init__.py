@@ -1,0 +1,1 @@
+"""Names to units, units to records."""

@@ -1,0 +1,146 @@
+"""What a model costs: parity first, then time, memory, operations, sizes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from cellbench.catalog import Task
+from cellbench.cells.base import Cell, ParallelCell
+from cellbench.generators.stream import Stream
+from cellbench.measure.memory import measure_memory, tensor_bytes
+from cellbench.measure.operations import count_operations
+from cellbench.measure.precision import precision_flags, set_precision
+from cellbench.measure.timing import doubts, stopwatch, time_blocks
+from cellbench.record import Measurement, Parameters
+from cellbench.train.draws import Question, draw
+from cellbench.train.loop import Trainer
+from cellbench.train.model import SequenceModel
+from cellbench.unroll import slices, stepwise, unroll
+
+PARITY_STEPS = 64
+PARITY_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
+"""Largest relative difference between two ways of carrying a cell through time that is rounding:
+about a thousand units in the last place, which `PARITY_STEPS` steps can add up to."""
+
+
+def measure_costs(found: Measurement, model: SequenceModel, task: Task) -> Measurement:
+    """Return `found` with everything filled in.
+
+    A cell whose ways through time disagree is not timed: a speed of something else than the
+    cell is no speed of it.
+    """
+    device = next(model.parameters()).device
+    set_precision()
+    flags = precision_flags()
+    question = _questions(task, device)
+    x = model.embedding(question.inputs).detach()
+    error = parity_error(model.cell, x[:PARITY_STEPS])
+    found = replace(
+        found,
+        unrolled="parallel" if isinstance(model.cell, ParallelCell) else "stepwise",
+        parity_error=error if math.isfinite(error) else None,
+        parity_ok=error <= PARITY_TOLERANCE[x.dtype],
+        parameters=_parameters(model),
+        operations=operations_per_step(model.cell, x),
+        state_bytes=state_bytes(model.cell, x),
+        state_grows=model.cell.grows,
+    )
+    if not found.parity_ok:
+        warning = f"parallel and stepwise differ by {error:.1e}; not timed"
+        return replace(found, warnings=(warning,))
+    found = _time(found, model, task, question, x)
+    if precision_flags() != flags:
+        warning = "the cell changed torch's precision flags; its speed is not comparable"
+        return replace(found, warnings=(*found.warnings, warning))
+    return found
+
+
+def _questions(task: Task, device: torch.device) -> Question:
+    index = torch.arange(task.budget.batch, device=device)
+    return draw(task.generator, Stream(0, "train"), index)
+
+
+def _time(
+    found: Measurement, model: SequenceModel, task: Task, question: Question, x: Tensor
+) -> Measurement:
+    device, (time, batch) = x.device, x.shape[:2]
+    watch = stopwatch(device)
+    budget = task.budget
+    trainer = Trainer(model, learning_rate=budget.learning_rate, clip=budget.clip)
+    train_step = time_blocks(lambda: trainer.step(question), watch, batch=batch, time=time)
+    parameters = list(model.parameters())
+    kept = tensor_bytes([*parameters, *trainer.state_tensors()])
+    memory = measure_memory(
+        lambda: trainer.step(question),
+        lambda: trainer.optimiser.zero_grad(set_to_none=True),
+        held_bytes=kept + tensor_bytes([question.inputs, question.targets]),
+        static_bytes=kept + tensor_bytes(parameters),
+        device=device,
+    )
+    model.eval()
+    with torch.no_grad():
+        inference = time_blocks(
+            lambda: model(question.inputs, start=question.start), watch, batch=batch, time=time
+        )
+        one = x[:, :1].contiguous()
+        p, state = model.cell.project(one[:1]), unroll(model.cell, one)[1]
+        (p_t,) = slices(p)
+        streaming = time_blocks(lambda: model.cell.step(p_t, state), watch, batch=1, time=1)
+    timings = {"train step": train_step, "inference": inference, "streaming": streaming}
+    return replace(
+        found,
+        train_step=train_step,
+        inference=inference,
+        streaming=streaming,
+        memory=memory,
+        warnings=tuple(text for name, t in timings.items() for text in doubts(name, t)),
+    )
+
+
+def parity_error(cell: Cell, x: Tensor) -> float:
+    """Return the largest difference, in outputs and final state, between how `cell` is carried
+    through time and stepwise, relative to the largest stepwise value; 0 without another way.
+    """  # noqa: D205 -- one sentence, too long for a line
+    if not isinstance(cell, ParallelCell):
+        return 0.0
+    was_training = cell.training
+    cell.eval()
+    with torch.no_grad():
+        p, state = cell.project(x), cell.initial_state(x.shape[1])
+        fast, fast_state = cell.parallel(p, state)
+        slow, slow_state = stepwise(cell, p, state)
+    cell.train(was_training)
+    return max(map(_difference, (fast, *fast_state), (slow, *slow_state)))
+
+
+def _difference(found: Tensor, right: Tensor) -> float:
+    if not (right.is_floating_point() or right.is_complex()):
+        return 0.0 if torch.equal(found, right) else math.inf
+    error = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))
+    return math.inf if math.isnan(error) else error
+
+
+def operations_per_step(cell: Cell, x: Tensor) -> int:
+    """Return the operations of one step of one sequence, its projection included."""
+    steps, one = x.shape[0], x[:, :1]
+    with torch.no_grad():
+        count = count_operations(lambda: stepwise(cell, cell.project(one), cell.initial_state(1)))
+    return round(count / steps)
+
+
+def state_bytes(cell: Cell, x: Tensor) -> int:
+    """Return the bytes that one sequence's state takes after as many steps as `x` has."""
+    with torch.no_grad():
+        _, state = unroll(cell, x[:, :1])
+    return sum(part.numel() * part.element_size() for part in state)
+
+
+def _parameters(model: SequenceModel) -> Parameters:
+    def count(prefix: str) -> int:
+        return sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefix))
+
+    return Parameters(cell=count("cell."), hyper=count("cell.hyper"), model=count(""))

@@ -1,0 +1,141 @@
+"""What a run will do, in full, before it does anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from cellbench.catalog import Task
+from cellbench.plugins import CellSpec
+from cellbench.record import AnyLine, Level, Settings, Status
+from cellbench.store.journal import trials
+
+
+def digest(*parts: object) -> str:
+    """Return a short name for `parts`, equal for equal parts on every machine."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One cell on one level with one group of settings: what is measured once.
+
+    Attributes:
+        spec: The cell and its options.
+        task: The level.
+        settings: Width, steps, device, dtype.
+    """
+
+    spec: CellSpec
+    task: Task
+    settings: Settings
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides a result, but for the seed."""
+        settings = [self.settings.hidden, self.settings.steps]
+        machine = [self.settings.device, self.settings.dtype]
+        return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings, machine)
+
+    @property
+    def level(self) -> Level:
+        """The level, as it goes into records."""
+        task = self.task
+        return Level(
+            id=task.id,
+            version=task.version,
+            digest=task.digest,
+            metric=task.metric,
+            trivial=task.trivial,
+            perfect=task.perfect,
+            solved=task.solved,
+            batch=task.budget.batch,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What to train: a job and a seed."""
+
+    job: Job
+    seed: int
+    time_limit_s: float | None = None
+
+    @property
+    def unit_id(self) -> str:
+        """Digest of cell, its source, level, seed and settings; not of the time limit."""
+        return digest(self.job.key, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All units and all measurements of one run.
+
+    Attributes:
+        units: Seed by seed, so that a run cut short has something of every cell.
+        jobs: In the order of the names given.
+    """
+
+    units: tuple[Unit, ...]
+    jobs: tuple[Job, ...]
+
+
+def make_plan(
+    cells: Sequence[CellSpec],
+    tasks: Sequence[Task],
+    seeds: Sequence[int],
+    *,
+    hidden: int,
+    device: str,
+    most_steps: int | None = None,
+    time_limit_s: float | None = None,
+) -> Plan:
+    """Cross cells, levels and seeds.
+
+    Args:
+        hidden: Features of each cell's output.
+        device: Kind of device.
+        most_steps: Cap on the training steps of each level's budget.
+        time_limit_s: Most seconds of training a unit.
+    """
+    jobs = tuple(
+        Job(
+            spec,
+            task,
+            Settings(
+                hidden=hidden,
+                steps=min(task.budget.steps, most_steps or task.budget.steps),
+                device=device,
+            ),
+        )
+        for task, spec in product(tasks, cells)
+    )
+    units = tuple(Unit(job, seed, time_limit_s) for seed, job in product(seeds, jobs))
+    return Plan(units, jobs)
+
+
+def missing_units(plan: Plan, lines: Iterable[AnyLine]) -> list[Unit]:
+    """Return the units that `lines` have no trial of.
+
+    A failure is a result. But a trial that ran out of a smaller time limit than today's is
+    missing again.
+    """
+    done = {trial.unit_id: trial for trial in trials(lines)}
+
+    def is_missing(unit: Unit) -> bool:
+        trial = done.get(unit.unit_id)
+        if trial is None:
+            return True
+        if trial.status is not Status.TIMEOUT or trial.time_limit_s is None:
+            return False
+        return unit.time_limit_s is None or unit.time_limit_s > trial.time_limit_s
+
+    return [unit for unit in plan.units if is_missing(unit)]
+
+
+def measurement_id(job: Job, env: str) -> str:
+    """Digest of cell, its source, level, settings and environment."""
+    return digest(job.key, env)

@@ -1,0 +1,152 @@
+"""Carrying out a plan: train what is missing, then measure what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from cellbench.measure.environment import load_average
+from cellbench.record import AnyLine, Environment
+from cellbench.store.folder import Folder
+from cellbench.store.journal import environments
+from cellbench.store.manifest import Run, add_run
+from cellbench.sweep.local import Event, Machine, measure_jobs, train_units
+from cellbench.sweep.plan import Job, Plan, Unit, measurement_id, missing_units
+
+MEASURING_THREADS = 1
+"""CPU threads while measuring: what a small recurrent step uses best, and the same everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a plan still asks for.
+
+    Attributes:
+        units: Without a trial.
+        measured: Ids of the measurements that there are; which are missing depends on the
+            environment, and is found out when measuring starts.
+    """
+
+    units: tuple[Unit, ...]
+    measured: frozenset[str]
+
+
+def remaining(plan: Plan, lines: Sequence[AnyLine], *, fresh: bool) -> Remaining:
+    """Compare `plan` with what a journal has; with `fresh`, as if it had nothing."""
+    if fresh:
+        return Remaining(plan.units, frozenset())
+    measured = frozenset(getattr(line, "measurement_id", "") for line in lines)
+    return Remaining(tuple(missing_units(plan, lines)), measured)
+
+
+def execute(
+    plan: Plan,
+    left: Remaining,
+    folder: Folder,
+    *,
+    device: str,
+    jobs: int,
+    threads: int,
+    argv: Sequence[str],
+) -> Iterator[Event]:
+    """Do what is left of `plan`; every record is on disk before the event that tells of it.
+
+    Args:
+        device: As torch names it.
+        jobs: Units to train at a time.
+        threads: CPU threads for each of them.
+        argv: The command, for the manifest.
+    """
+    commit = current_commit()
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{commit[:7] or 'nocommit'}"
+    folder.path.mkdir(parents=True, exist_ok=True)
+    keep = _Keeper(folder, run_id, commit)
+    add_run(folder.manifest, _manifest_entry(plan, run_id, argv, commit, jobs))
+    trainers = Machine(device, threads, folder.logs)
+    yield from train_units(left.units, trainers, jobs=jobs, keep=keep)
+
+    def is_done(job: Job, env: str) -> bool:
+        return measurement_id(job, env) in left.measured
+
+    alone = Machine(device, MEASURING_THREADS, folder.logs)
+    yield from measure_jobs(plan.jobs, alone, is_done=is_done, keep=keep)
+
+
+class _Keeper:
+    """Appends lines to the journal, each environment once."""
+
+    def __init__(self, folder: Folder, run_id: str, commit: str) -> None:
+        self._journal = folder.journal
+        self._known = set(environments(folder.journal))
+        self._run_id = run_id
+        self._commit = commit
+
+    def __call__(self, line: AnyLine) -> None:
+        if isinstance(line, Environment):
+            if line.digest in self._known:
+                return
+            self._known.add(line.digest)
+        else:
+            line = replace(line, run_id=self._run_id, commit=self._commit)
+        with _uninterrupted():
+            self._journal.append(line)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a record is whole on disk."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(
+        signal, "pthread_sigmask"
+    ):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _manifest_entry(
+    plan: Plan, run_id: str, argv: Sequence[str], commit: str, jobs: int
+) -> Run:
+    return Run(
+        run_id=run_id,
+        argv=tuple(argv),
+        unit_ids=tuple(unit.unit_id for unit in plan.units),
+        measurement_count=len(plan.jobs),
+        started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        commit=commit,
+        load_average=load_average(),
+        jobs=jobs,
+    )
+
+
+def current_commit() -> str:
+    """Return the commit of the working directory, "-dirty" if files differ; "" outside git."""
+    head = _git("rev-parse", "HEAD")
+    if not head:
+        return ""
+    return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 -- fixed arguments
+            ["git", *arguments],  # noqa: S607 -- the user's git
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path.cwd(),
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,124 @@
+"""From a unit to a trial, and from a job to a measurement: the one place where the rooms meet."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable
+from time import perf_counter
+
+import torch
+from msgspec.structs import replace
+
+from cellbench.record import Failure, Measurement, Point, Status, Trial
+from cellbench.sweep.costs import measure_costs
+from cellbench.sweep.failure import failure
+from cellbench.sweep.plan import Job, Unit, measurement_id
+from cellbench.train.loop import Learned, train
+from cellbench.train.model import SequenceModel
+
+
+def build(job: Job, seed: int, device: torch.device) -> SequenceModel:
+    """Return a fresh model of `job`, the same for equal seeds on every device."""
+    torch.manual_seed(seed)  # for torch's own initialisations; set nowhere else
+    generator = job.task.generator
+    return SequenceModel(
+        job.spec.build, generator.reads, generator.answers, job.settings.hidden
+    ).to(device)
+
+
+def run_trial(
+    unit: Unit, device: torch.device, *, look: Callable[[Point], None] = lambda _: None
+) -> Trial:
+    """Train one cell on one level with one seed; a failure is a trial too."""
+    started_at = now()
+    try:
+        learned = train(
+            build(unit.job, unit.seed, device),
+            unit.job.task,
+            seed=unit.seed,
+            steps=unit.job.settings.steps,
+            clock=perf_counter,
+            time_limit_s=unit.time_limit_s,
+            look=look,
+        )
+    except Exception as error:  # noqa: BLE001 -- whatever a cell does is a row
+        status, why = failure(error)
+        return failed_trial(unit, status, why, started_at)
+    return _trial(unit, learned, started_at)
+
+
+def failed_trial(unit: Unit, status: Status, error: Failure, started_at: str) -> Trial:
+    """Return the row of a unit that has no result."""
+    job = unit.job
+    return Trial(
+        unit_id=unit.unit_id,
+        cell=job.spec.text,
+        cell_source=job.spec.source_digest,
+        level=job.level,
+        seed=unit.seed,
+        settings=job.settings,
+        status=status,
+        error=error,
+        time_limit_s=unit.time_limit_s,
+        started_at=started_at,
+    )
+
+
+def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
+    job, test, status, reason = unit.job, learned.test, learned.status, learned.reason
+    if test is not None and not (math.isfinite(test.loss) and math.isfinite(test.metric)):
+        status, reason, test = Status.DIVERGED, "the test loss was not finite", None
+    solved = learned.steps_to_solve
+    return Trial(
+        unit_id=unit.unit_id,
+        cell=job.spec.text,
+        cell_source=job.spec.source_digest,
+        level=job.level,
+        seed=unit.seed,
+        settings=job.settings,
+        status=status,
+        error=Failure(type=status.value, message=reason) if reason else None,
+        time_limit_s=unit.time_limit_s,
+        curve=tuple(learned.curve),
+        steps=learned.steps,
+        steps_to_solve=solved,
+        sequences_to_solve=None if solved is None else solved * job.task.budget.batch,
+        test_metric=test.metric if test else None,
+        test_loss=test.loss if test else None,
+        skill=job.task.skill(test.metric) if test else None,
+        exact_rate=test.exact_rate if test else None,
+        train_s=learned.train_s,
+        started_at=started_at,
+    )
+
+
+def run_measurement(job: Job, device: torch.device, env: str) -> Measurement:
+    """Measure what a cell costs; alone on the machine, in a process that holds nothing else."""
+    try:
+        return measure_costs(_blank(job, env), build(job, 0, device), job.task)
+    except Exception as error:  # noqa: BLE001 -- whatever a cell does is a row
+        return failed_measurement(job, env, *failure(error))
+
+
+def failed_measurement(job: Job, env: str, status: Status, error: Failure) -> Measurement:
+    """Return the row of a job that could not be measured."""
+    return replace(_blank(job, env), status=status, error=error)
+
+
+def _blank(job: Job, env: str) -> Measurement:
+    return Measurement(
+        measurement_id=measurement_id(job, env),
+        cell=job.spec.text,
+        cell_source=job.spec.source_digest,
+        level=job.level,
+        settings=job.settings,
+        status=Status.OK,
+        started_at=now(),
+        env=env,
+    )
+
+
+def now() -> str:
+    """Return the time, for a record."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

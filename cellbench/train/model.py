@@ -1,0 +1,84 @@
+"""Embedding, cell, read-out: what every cell is trained as part of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cellbench.cells.base import Cell
+from cellbench.generators.base import Space, Tokens
+from cellbench.unroll import unroll
+
+ONE_HOT_UP_TO = 64
+"""Tokens a vocabulary may have to be fed as one-hot vectors, as the published set-ups do.
+Bigger ones get a learned embedding as wide as the hidden size."""
+
+
+class OneHot(nn.Module):
+    """Token ids as one-hot vectors; nothing is learned.
+
+    Args:
+        size: Distinct tokens.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.eye(size), persistent=False)
+
+    def forward(self, ids: Tensor) -> Float[Tensor, "time batch size"]:
+        return nn.functional.embedding(ids, self.rows)  # type: ignore[arg-type]  # a buffer
+
+
+class CellShapeError(Exception):
+    """A cell gave outputs of another shape than its contract promises."""
+
+
+class SequenceModel(nn.Module):
+    """A cell between an embedding of a level's inputs and a linear read-out of its targets.
+
+    Args:
+        make_cell: `(input_size, hidden_size) -> Cell`.
+        reads: What the level's inputs are made of.
+        answers: What its targets are made of.
+        hidden_size: Asked of the cell.
+    """
+
+    def __init__(
+        self,
+        make_cell: Callable[[int, int], Cell],
+        reads: Space,
+        answers: Space,
+        hidden_size: int,
+    ) -> None:
+        super().__init__()
+        self.embedding, features = _embed(reads, hidden_size)
+        self.cell = make_cell(features, hidden_size)
+        self.readout = nn.Linear(self.cell.hidden_size, answers.size)
+
+    def forward(self, inputs: Tensor, *, start: int = 0) -> Float[Tensor, "answered batch answer"]:
+        """Return the answers from step `start` on: logits of classes, or values.
+
+        Raises:
+            CellShapeError: The cell's outputs are not `[time, batch, hidden_size]`.
+        """
+        x = self.embedding(inputs)
+        hidden, _ = unroll(self.cell, x)
+        wanted = (*x.shape[:2], self.cell.hidden_size)
+        if tuple(hidden.shape) != wanted:
+            raise CellShapeError(
+                f"the cell gave outputs of shape {list(hidden.shape)}; [time, batch, hidden] "
+                f"is {list(wanted)} here"
+            )
+        answers: Tensor = self.readout(hidden[start:])
+        return answers
+
+
+def _embed(reads: Space, hidden_size: int) -> tuple[nn.Module, int]:
+    if not isinstance(reads, Tokens):
+        return nn.Identity(), reads.size
+    if reads.size <= ONE_HOT_UP_TO:
+        return OneHot(reads.size), reads.size
+    return nn.Embedding(reads.size, hidden_size), hidden_size
