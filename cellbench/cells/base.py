@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 State: TypeAlias = tuple[Tensor, ...]
 """All that a cell remembers between two steps: a (named) tuple of `[batch, ...]` tensors."""
 
-Projected: TypeAlias = Tensor | tuple[Tensor, ...]
-"""What `project` makes of the inputs: a tensor or a (named) tuple of `[time, batch, ...]`."""
+Projected: TypeAlias = Any
+"""What `project` makes of the inputs: a tensor or a (named) tuple of `[time, batch, ...]`. Each
+cell says in its own signatures which, and with what sizes."""
 
 
 class Cell(nn.Module, abc.ABC):
@@ -31,6 +32,10 @@ class Cell(nn.Module, abc.ABC):
     input_size: int
     hidden_size: int
     grows: bool = False
+
+    def weight_makers(self) -> list[nn.Parameter]:
+        """Return the parameters of the parts that make weights for the rest; by default none."""
+        return []
 
     @abc.abstractmethod
     def initial_state(self, batch: int) -> State:

@@ -72,12 +72,10 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cellbench")
 def main() -> None:
-    """Does your recurrent cell learn long-term tasks, how surely, and at what cost?
+    r"""Tell whether a recurrent cell learns long-term tasks, how surely, and at what cost.
 
     \b
     cellbench run --cells lstm,hyperlstm
     cellbench run --cells lstm,my_cell.py:MyCell --tasks copying/delay-100 --seeds 5
     cellbench report
     """
-
-

@@ -25,7 +25,9 @@ def command(ctx: click.Context, cell: str, form: str) -> None:
     spec = parse_cell(cell)
     check_buildable(spec)
     findings = check_cell(spec.build)
-    rows = [{"id": f.check, "outcome": str(f.outcome.value), "message": f.message} for f in findings]
+    rows = [
+        {"id": f.check, "outcome": str(f.outcome.value), "message": f.message} for f in findings
+    ]
     failed = sum(row["outcome"] == "failed" for row in rows)
     if form == "json":
         click.echo(json.dumps(rows, indent=2))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,8 +19,7 @@ Rows = Sequence[Mapping[str, Any]]
 @format_option
 def command(kind: str, form: str) -> None:
     """List what can be named: cells, tasks (with their levels), or suites."""
-    makers: dict[str, Callable[[], Rows]] = {"cells": _cells, "tasks": _tasks, "suites": _suites}
-    rows = makers[kind]()
+    rows = _rows(kind)
     if form == "json":
         click.echo(json.dumps(rows, indent=2))
         return
@@ -28,14 +28,20 @@ def command(kind: str, form: str) -> None:
     if form == "csv":
         import csv
 
-        writer = csv.writer(click.get_text_stream("stdout"), lineterminator="\n")
+        writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([headings, *table])
     elif form == "markdown":
-        rule = ["---"] * len(headings)
-        for line in ([*headings], rule, *table):
-            click.echo(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |")
+        from cellbench.report.markdown import markdown_table
+
+        click.echo("\n".join(markdown_table(headings, table, [False] * len(headings))))
     else:
         _print(headings, table)
+
+
+def _rows(kind: str) -> Rows:
+    if kind == "cells":
+        return _cells()
+    return _tasks() if kind == "tasks" else _suites()
 
 
 def _text(value: object) -> str:

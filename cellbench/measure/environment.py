@@ -41,7 +41,7 @@ def environment(device: torch.device, dtype: str, threads: int) -> Environment:
         "driver": str(gpu.get("driver", "")).partition(".")[0],
         "torch": str(torch.__version__),
         "cuda": (torch.version.cuda or "") if gpu else "",
-        "cudnn": str(torch.backends.cudnn.version()) if gpu else "",
+        "cudnn": str(torch.backends.cudnn.version()) if gpu else "",  # type: ignore[no-untyped-call]  # torch's
         "dtype": dtype,
         "threads": str(threads),
         **precision_flags(),

@@ -28,8 +28,10 @@ except ImportError:  # Windows
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
     """Return the bytes behind `tensors`; storage that several of them share counts once."""
-    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
-    return sum(storages.values())
+    storages = {
+        (storage.data_ptr(), storage.nbytes()) for storage in map(Tensor.untyped_storage, tensors)
+    }
+    return sum(size for _, size in storages)
 
 
 def measure_memory(
@@ -59,7 +61,7 @@ def measure_memory(
 def _on_cpu(call: Callable[[], object], held_bytes: int, static_bytes: int) -> Memory:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
-    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]  # set by now
+    events = profiled.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
     peak = max(itertools.accumulate((change for _, change in changes), initial=0))
     return Memory(

@@ -13,4 +13,4 @@ def count_operations(call: Callable[[], object]) -> int:
     """  # noqa: D205 -- one sentence, too long for a line
     with FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

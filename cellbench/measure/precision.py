@@ -35,7 +35,7 @@ def precision_flags() -> dict[str, str]:
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled,
     }.items():
         try:
-            flags[name] = str(read())  # type: ignore[no-untyped-call]
+            flags[name] = str(read())
         except RuntimeError:  # somebody used the newer switches in this process
             flags[name] = "unreadable"
     return flags

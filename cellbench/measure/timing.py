@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import final
 
 import torch
 
@@ -31,17 +32,20 @@ class Lap:
     device_s: float | None = None
 
 
-class Stopwatch(Protocol):
+class Stopwatch(abc.ABC):
     """Times work on a device. Tests pass one that ticks by itself."""
 
+    @abc.abstractmethod
     def start(self) -> None:
         """Begin, once all work queued before is done."""
 
+    @abc.abstractmethod
     def stop(self) -> Lap:
         """Wait until the work queued since `start` is done, and tell how long it took."""
 
 
-class WallStopwatch:
+@final
+class WallStopwatch(Stopwatch):
     """For work that is done when the call returns."""
 
     def __init__(self) -> None:
@@ -54,7 +58,8 @@ class WallStopwatch:
         return Lap(perf_counter() - self._start)
 
 
-class CudaStopwatch:
+@final
+class CudaStopwatch(Stopwatch):
     """For work that is queued: wall time to the last kernel's end, and time between events.
 
     The events are recorded on the stream current at `start`, where the work must run; the
@@ -64,8 +69,8 @@ class CudaStopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._begin = torch.cuda.Event(enable_timing=True)
-        self._end = torch.cuda.Event(enable_timing=True)
+        self._begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's
+        self._end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's
         self._start = 0.0
 
     def start(self) -> None:
@@ -135,7 +140,6 @@ def doubts(name: str, timings: Timings) -> list[str]:
     spread = (high - low) / middle
     if spread <= NOISY:
         return []
-    return [
-        f"{name}: the middle half of {len(timings.blocks_s)} blocks spreads over {spread:.0%} "
-        "of the median; close other programs and measure again"
-    ]
+    blocks = len(timings.blocks_s)
+    what = f"the middle half of {blocks} blocks spreads over {spread:.0%} of the median"
+    return [f"{name}: {what}; close other programs and measure again"]

@@ -18,11 +18,27 @@ def to_markdown(rows: Sequence[Row]) -> str:
     return "\n".join([*parts, LEGEND])
 
 
+def markdown_table(
+    headings: Sequence[str], body: Sequence[Sequence[str]], right: Sequence[bool]
+) -> list[str]:
+    """Return the lines of a Markdown table.
+
+    Args:
+        headings: Of the columns.
+        body: The text of every cell, row by row.
+        right: Which columns stand to the right.
+    """
+    rule = [" ---: " if at_right else " --- " for at_right in right]
+    return [_line(headings), "|" + "|".join(rule) + "|", *map(_line, body)]
+
+
 def _table(group: Sequence[Row]) -> list[str]:
-    head = "| " + " | ".join(column.heading for column in COLUMNS) + " |"
-    rule = "|" + "|".join(" ---: " if column.right else " --- " for column in COLUMNS) + "|"
-    body = [
-        "| " + " | ".join(column.write(row).replace("|", "\\|") for column in COLUMNS) + " |"
-        for row in group
-    ]
-    return [head, rule, *body]
+    return markdown_table(
+        [column.heading for column in COLUMNS],
+        [[column.write(row) for column in COLUMNS] for row in group],
+        [column.right for column in COLUMNS],
+    )
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

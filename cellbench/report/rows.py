@@ -133,7 +133,7 @@ def _naturally(level: str) -> tuple[str, str, int]:
     return (stem, "", int(number)) if number.isdigit() else (level, "", 0)
 
 
-def _by_job(frame: pd.DataFrame) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+def _by_job(frame: pd.DataFrame) -> dict[tuple[Any, ...], list[dict[Any, Any]]]:
     if frame.empty:
         return {}
     frame = frame.astype(object).where(frame.notna(), None)
@@ -141,7 +141,7 @@ def _by_job(frame: pd.DataFrame) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
     return {tuple(key): group.to_dict("records") for key, group in groups}
 
 
-def _rows_of(tried: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Iterator[Row]:
+def _rows_of(tried: list[dict[Any, Any]], measured: list[dict[Any, Any]]) -> Iterator[Row]:
     learned = _learned(tried)
     for found in measured or [{}]:
         source = found or tried[0]
@@ -156,7 +156,7 @@ def _rows_of(tried: list[dict[str, Any]], measured: list[dict[str, Any]]) -> Ite
         )
 
 
-def _learned(tried: list[dict[str, Any]]) -> dict[str, Any]:
+def _learned(tried: list[dict[Any, Any]]) -> dict[str, Any]:
     def column(name: str) -> list[Any]:
         return [trial[name] for trial in tried if trial[name] is not None]
 
@@ -177,7 +177,7 @@ def _learned(tried: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _trial_notes(tried: list[dict[str, Any]]) -> Iterator[str]:
+def _trial_notes(tried: list[dict[Any, Any]]) -> Iterator[str]:
     """Say why trials failed, each reason once."""
     failed = [t for t in tried if t["status"] != Status.OK.value]
     for (status, error), count in Counter((t["status"], t["error"]) for t in failed).items():
@@ -185,7 +185,7 @@ def _trial_notes(tried: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{count} of {len(tried)} seeds {status}: {error}" + (f" ({where})" if where else "")
 
 
-def _measurement_notes(found: dict[str, Any]) -> Iterator[str]:
+def _measurement_notes(found: dict[Any, Any]) -> Iterator[str]:
     if found and found["status"] != Status.OK.value:
         yield f"not measured: {found['status']}: {found['error']}"
     yield from found.get("warnings", ())

@@ -68,7 +68,8 @@ class Journal:
         try:
             found = _read_version(text).schema
             if found <= SCHEMA:
-                return _read_line(text)
+                line: AnyLine = _read_line(text)
+                return line
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self.path}:{number} is damaged: {error}. "

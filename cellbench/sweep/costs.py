@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from msgspec.structs import replace
@@ -140,7 +141,12 @@ def state_bytes(cell: Cell, x: Tensor) -> int:
 
 
 def _parameters(model: SequenceModel) -> Parameters:
-    def count(prefix: str) -> int:
-        return sum(p.numel() for name, p in model.named_parameters() if name.startswith(prefix))
+    return Parameters(
+        cell=_count(model.cell.parameters()),
+        hyper=_count(model.cell.weight_makers()),
+        model=_count(model.parameters()),
+    )
 
-    return Parameters(cell=count("cell."), hyper=count("cell.hyper"), model=count(""))
+
+def _count(parameters: Iterable[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)

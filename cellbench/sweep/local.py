@@ -23,9 +23,20 @@ from time import monotonic
 import torch
 from msgspec.structs import replace
 
+from cellbench.errors import CellbenchError
 from cellbench.measure.environment import environment
 from cellbench.measure.precision import set_precision
-from cellbench.record import AnyLine, Environment, Failure, Measurement, Point, Record, Status, Trial
+from cellbench.record import (
+    AnyLine,
+    Environment,
+    Failure,
+    Measurement,
+    Point,
+    Record,
+    Status,
+    Trial,
+)
+from cellbench.sweep.failure import failure
 from cellbench.sweep.plan import Job, Unit
 from cellbench.sweep.worker import (
     failed_measurement,
@@ -34,7 +45,6 @@ from cellbench.sweep.worker import (
     run_measurement,
     run_trial,
 )
-
 
 GRACE_S = 30.0
 """How long a worker may go on past its time limit before it is killed: a step that hangs."""
@@ -45,7 +55,7 @@ MEASURING_LIMIT_S = 900.0
 POLL_S = 0.5
 
 Work = Unit | Job
-Message = Environment | Point | Trial | Measurement
+Message = Environment | Point | Trial | Measurement | Failure
 Keep = Callable[[AnyLine], None]
 """Puts a line on disk before it returns."""
 
@@ -139,7 +149,9 @@ class Worker:
                 yield event
         if self.work is not None and monotonic() > self._due_s:
             why = Failure(type="Hung", message="a step did not end within the time limit")
-            yield self._lose(Status.TIMEOUT, why, keep)
+            lost = self._lose(Status.TIMEOUT, why, keep)
+            if lost is not None:
+                yield lost
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -151,9 +163,11 @@ class Worker:
         try:
             message: Message = self.connection.recv()
         except (EOFError, ConnectionResetError):
-            return self._lose(Status.CRASHED, self._last_words(), keep) if self.work else None
+            return self._lose(Status.CRASHED, self._last_words(), keep)
         if isinstance(message, Point):
             return Looked(self.work, message) if isinstance(self.work, Unit) else None
+        if isinstance(message, Failure):
+            return self._lose(Status.CRASHED, message, keep)
         keep(message)
         if isinstance(message, Environment):
             self.env = message.digest
@@ -165,10 +179,12 @@ class Worker:
         return Finished(work, record) if work is not None else None
 
     def _lose(self, status: Status, why: Failure, keep: Keep) -> Event | None:
+        if self.work is None:
+            return None
         record: Record
         if isinstance(self.work, Unit):
             record = replace(failed_trial(self.work, status, why, now()), env=self.env)
-        elif self.work is not None:
+        else:
             record = failed_measurement(self.work, self.env, status, why)
         keep(record)
         self.close()
@@ -255,12 +271,17 @@ def _serve(connection: Connection, device: str, threads: int, log: Path) -> None
     with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is gone
         connection.send(found)
         while True:
-            work = connection.recv()
-            if isinstance(work, Unit):
-                trial = run_trial(work, where, look=connection.send)
-                connection.send(replace(trial, env=found.digest))
-            else:
-                connection.send(run_measurement(work, where, found.digest))
+            connection.send(_answer(connection, where, found.digest))
+
+
+def _answer(connection: Connection, device: torch.device, env: str) -> Message:
+    try:
+        work: Work = connection.recv()
+    except CellbenchError as error:  # a cell that the parent could build, and this process cannot
+        return failure(error)[1]
+    if isinstance(work, Unit):
+        return replace(run_trial(work, device, look=connection.send), env=env)
+    return run_measurement(work, device, env)
 
 
 def _redirect(log: Path) -> None:

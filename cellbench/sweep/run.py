@@ -115,9 +115,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _manifest_entry(
-    plan: Plan, run_id: str, argv: Sequence[str], commit: str, jobs: int
-) -> Run:
+def _manifest_entry(plan: Plan, run_id: str, argv: Sequence[str], commit: str, jobs: int) -> Run:
     return Run(
         run_id=run_id,
         argv=tuple(argv),

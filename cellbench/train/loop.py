@@ -42,6 +42,24 @@ class Learned:
     test: Scores | None = None
     train_s: float = 0.0
 
+    def note(self, step: int, train_loss: float, seen: Scores, elapsed_s: float) -> None:
+        """Add a look at validation; it has diverged if anything in it is not finite."""
+        self.steps = step
+        finite = math.isfinite(seen.loss) and math.isfinite(seen.metric)
+        point = Point(
+            step=step,
+            train_loss=_finite(train_loss),
+            metric=seen.metric if finite else None,
+            elapsed_s=elapsed_s,
+        )
+        self.curve.append(point)
+        if point.train_loss is None:
+            self.reason = f"the training loss became {train_loss:g} by step {step}"
+        elif not finite:
+            self.reason = f"the validation loss was {seen.loss:g} at step {step}"
+        if self.reason:
+            self.status = Status.DIVERGED
+
 
 class Trainer:
     """A model with its optimiser: what a training step is, wherever one is taken or timed.
@@ -104,24 +122,20 @@ def train(
     learned = Learned()
     started = clock()
     lost = torch.zeros((), device=device)
-    since = 0
     model.train()
     for step in range(1, steps + 1):
         lost += trainer.step(next(batches))
-        since += 1
         late = time_limit_s is not None and clock() - started > time_limit_s
         if not (late or step == steps or step % budget.validate_every == 0):
             continue
-        learned.steps = step
-        point, learned.reason = _look(model, task, seed, step, lost / since, clock, started)
+        mean = float(lost) / (step - learned.steps)
         lost.zero_()
-        since = 0
-        learned.curve.append(point)
-        look(point)
-        if learned.reason:
-            learned.status = Status.DIVERGED
+        scores = evaluate(model, task, seed, "validation", budget.validation)
+        learned.note(step, mean, scores, clock() - started)
+        look(learned.curve[-1])
+        if learned.status is Status.DIVERGED:
             break
-        if point.metric is not None and task.is_solved(point.metric):
+        if task.is_solved(scores.metric):
             learned.steps_to_solve = step
             break
         if late:
@@ -137,42 +151,14 @@ def train(
 def evaluate(model: SequenceModel, task: Task, seed: int, split: str, count: int) -> Scores:
     """Score `model` on the first `count` sequences of a split."""
     device = next(model.parameters()).device
+    stream = Stream(seed, split)
     tally = Tally(device)
     model.eval()
-    batches = split_batches(
-        task.generator, Stream(seed, split), count, max(task.budget.batch, 1), device
-    )
     with torch.no_grad():
-        for question in batches:
+        for question in split_batches(task.generator, stream, count, task.budget.batch, device):
             tally.add(model(question.inputs, start=question.start), question)
     model.train()
     return tally.scores()
-
-
-def _look(
-    model: SequenceModel,
-    task: Task,
-    seed: int,
-    step: int,
-    train_loss: Tensor,
-    clock: Clock,
-    started: float,
-) -> tuple[Point, str]:
-    """Look at validation; say what is not finite, if anything."""
-    lost = float(train_loss)
-    scores = evaluate(model, task, seed, "validation", task.budget.validation)
-    reason = ""
-    if not math.isfinite(lost):
-        reason = f"the training loss became {lost:g} by step {step}"
-    elif not (math.isfinite(scores.loss) and math.isfinite(scores.metric)):
-        reason = f"the validation loss was {scores.loss:g} at step {step}"
-    point = Point(
-        step=step,
-        train_loss=_finite(lost),
-        metric=_finite(scores.metric) if math.isfinite(scores.loss) else None,
-        elapsed_s=clock() - started,
-    )
-    return point, reason
 
 
 def _finite(value: float) -> float | None:

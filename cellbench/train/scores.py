@@ -57,7 +57,9 @@ class Tally:
             exact = (right | ~scored).all(dim=0).sum()
         size = scored.shape[1]
         values = (good.sum(), scored.sum(), loss(answers, question) * size, exact, size)
-        self._sums += torch.stack([torch.as_tensor(v, device=scored.device).double() for v in values])
+        self._sums += torch.stack(
+            [torch.as_tensor(v, device=scored.device).double() for v in values]
+        )
 
     def scores(self) -> Scores:
         """Return the scores over all that was added."""

@@ -1,4 +1,7 @@
-"""Checks of a cell's options: each names the option, the value, and what is allowed."""
+"""Checks of a cell's options and a generator's settings.
+
+Each error names the option, the value, and what is allowed.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+"""`cellbench run`: from its options to an exit code."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from cellbench.catalog import Task, find_suite, find_task, resolve
+from cellbench.cli.console import err
+from cellbench.cli.options import choose_device, parse_seeds
+from cellbench.cli.progress import follow
+from cellbench.cli.show import show_rows
+from cellbench.errors import Exit, OptionError
+from cellbench.measure.environment import usable_cpus
+from cellbench.plugins import CellSpec, check_buildable, parse_cell, split_cells
+from cellbench.record import AnyLine, Measurement, Status, Trial
+from cellbench.report.rows import make_rows
+from cellbench.store.folder import Folder
+from cellbench.store.journal import measurements, trials
+from cellbench.store.manifest import read_manifest
+from cellbench.sweep.local import Event, Finished
+from cellbench.sweep.plan import Plan, Unit, make_plan, measurement_id
+from cellbench.sweep.run import Remaining, execute, remaining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options, as they were typed."""
+
+    cells: str
+    tasks: str
+    suite: str
+    seeds: str
+    device: str
+    jobs: int | None
+    hidden: int
+    steps: int | None
+    time_limit: float | None
+    resume: bool
+    output: Path
+    form: str
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+
+
+def run(asked: Asked) -> Exit:
+    """Check everything, then do what is missing, then print the table."""
+    device = choose_device(asked.device)
+    plan = _plan(asked, device)
+    folder = Folder(asked.output)
+    left = remaining(plan, list(folder.journal), fresh=not asked.resume)
+    read_manifest(folder.manifest)
+    folder.check_writable()
+    if asked.dry_run:
+        _print_plan(plan, left, asked.output)
+        return Exit.OK
+    jobs = asked.jobs or (1 if device.startswith("cuda") else usable_cpus())
+    jobs = max(1, min(jobs, len(left.units)))
+    threads = max(1, usable_cpus() // jobs)
+    argv = ["cellbench", *sys.argv[1:]]
+    events = execute(plan, left, folder, device=device, jobs=jobs, threads=threads, argv=argv)
+    _carry_out(events, plan, left, asked)
+    return _conclude(plan, list(folder.journal), asked.form)
+
+
+def _plan(asked: Asked, device: str) -> Plan:
+    limit_s = asked.time_limit
+    if limit_s is not None and not 0 < limit_s < math.inf:
+        raise OptionError(f"--time-limit must be a number of seconds above 0, not {limit_s:g}.")
+    return make_plan(
+        _cells(asked.cells),
+        _tasks(asked.tasks, asked.suite),
+        parse_seeds(asked.seeds),
+        hidden=asked.hidden,
+        device=device.partition(":")[0],
+        most_steps=asked.steps,
+        time_limit_s=limit_s,
+    )
+
+
+def _cells(text: str) -> list[CellSpec]:
+    specs = [parse_cell(expression) for expression in split_cells(text)]
+    for spec in specs:
+        check_buildable(spec)
+    return specs
+
+
+def _tasks(tasks: str, suite: str) -> list[Task]:
+    named = list(resolve(tasks)) if tasks else []
+    suite = suite or ("" if tasks else "quick")
+    named += [find_task(level) for level in find_suite(suite).levels] if suite else []
+    return list({task.id: task for task in named}.values())
+
+
+def _print_plan(plan: Plan, left: Remaining, output: Path) -> None:
+    for job in plan.jobs:
+        seeds = [unit.seed for unit in left.units if unit.job is job]
+        missing = f"seeds {', '.join(map(str, seeds))} to train" if seeds else "all trained"
+        steps = job.settings.steps
+        click.echo(f"{job.spec.text} @ {job.task.id}: {missing}, at most {steps} steps each")
+    done = len(plan.units) - len(left.units)
+    click.echo(
+        f"{len(plan.units)} trials, {done} of them done before; {len(plan.jobs)} measurements; "
+        f"results in {output}. Nothing was run."
+    )
+
+
+def _carry_out(events: Iterator[Event], plan: Plan, left: Remaining, asked: Asked) -> None:
+    """Follow the events to their end; on Ctrl-C say what is kept and how to go on."""
+    finished = len(plan.units) - len(left.units)
+
+    def counted() -> Iterator[Event]:
+        nonlocal finished
+        for event in events:
+            finished += isinstance(event, Finished) and isinstance(event.work, Unit)
+            yield event
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        follow(counted(), plan, left, err(), quiet=asked.quiet, verbose=asked.verbose)
+    except KeyboardInterrupt:
+        click.echo(
+            f"Interrupted: {finished} of {len(plan.units)} trials are kept in {asked.output}; "
+            "run the same command again to go on.",
+            err=True,
+        )
+        raise click.exceptions.Exit(Exit.INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _conclude(plan: Plan, lines: Sequence[AnyLine], form: str) -> Exit:
+    """Print the rows of `plan`, and choose the exit code."""
+    units = {unit.unit_id for unit in plan.units}
+    mine = [line for line in lines if _belongs(line, plan, units)]
+    show_rows(make_rows(mine), form)
+    ended = {trial.status for trial in trials(mine)} | {m.status for m in measurements(mine)}
+    return Exit.OK if ended <= {Status.OK} else Exit.FAILED
+
+
+def _belongs(line: AnyLine, plan: Plan, units: set[str]) -> bool:
+    if isinstance(line, Trial):
+        return line.unit_id in units
+    if isinstance(line, Measurement):
+        return any(measurement_id(job, line.env) == line.measurement_id for job in plan.jobs)
+    return True

@@ -1,0 +1,18 @@
+"""The generators that ship with cellbench. To add one: a file here, and a line below."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from cellbench.generators.adding import Adding
+from cellbench.generators.base import Generator
+from cellbench.generators.copying import Copying
+
+GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
+    {
+        "adding": Adding,
+        "copying": Copying,
+    }
+)
+"""Name in task files -> a frozen dataclass whose fields are the settings."""

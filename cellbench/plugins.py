@@ -1,0 +1,478 @@
+"""Cells by name: our own, those of installed packages, and those in one file of yours.
+
+    lstm                                a cell that ships with cellbench
+    hyperlstm(hyper_size=32)            the same, with options: NAME=VALUE, separated by commas
+    my_cell.py:MyCell                   class MyCell of that file, relative to where you are
+    package.module:MyCell(k=1)          class MyCell of an importable module
+    fancy                               entry point `fancy` of an installed package
+
+A value is a Python literal or a bare word, which is text: `init=paper` is `init="paper"`.
+A package offers cells through entry points of the group `cellbench.cells`; the names of
+cellbench itself always mean its own cells.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.abc
+import importlib.util
+import inspect
+import keyword
+import math
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import nn
+
+from cellbench.cells import CELLS
+from cellbench.cells.adapter import as_cell
+from cellbench.cells.base import Cell
+from cellbench.errors import OptionError, PluginError, UnknownNameError, did_you_mean
+
+GROUP = "cellbench.cells"
+
+CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+Factory = Callable[..., nn.Module]
+
+
+@final
+@dataclass(frozen=True)
+class CellSpec:
+    """A cell that was asked for, and the means to build it.
+
+    Pickles as its text and root, so that another process finds the cell again by itself,
+    and refuses it if its source has changed since.
+
+    Attributes:
+        text: The expression in canonical form: options sorted, no spaces but after commas.
+        source_digest: SHA-256 of the file that defines it; a change there is another cell.
+        name: The expression without its options.
+        options: What the constructor gets besides the sizes.
+        root: The folder to which a file in `text` is relative. `parse_cell(text, root)`
+            gives the same cell whatever the current directory is.
+    """
+
+    text: str
+    source_digest: str
+    name: str = field(compare=False)
+    options: Mapping[str, object] = field(compare=False)
+    root: Path = field(compare=False, repr=False)
+    factory: Factory = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __reduce__(self) -> tuple[Callable[..., CellSpec], tuple[str, Path, str]]:
+        return _parse_unchanged, (self.text, self.root, self.source_digest)
+
+    def build(self, input_size: int, hidden_size: int) -> Cell:
+        """Return a new cell; a plain `nn.Module` is wrapped into one.
+
+        Raises:
+            OptionError: The cell refuses the value of an option.
+            PluginError: It cannot be built, or is no cell.
+        """
+        sizes = f"input_size={input_size}, hidden_size={hidden_size}"
+        try:
+            made: object = self.factory(input_size, hidden_size, **self.options)
+            if isinstance(made, nn.Module):
+                return made if isinstance(made, Cell) else as_cell(made, input_size)
+        except OptionError as error:
+            raise OptionError(f"{self.text}: {error}") from error
+        except PluginError as error:
+            raise PluginError(f"{self.text}: {error}") from error
+        except Exception as error:
+            raise PluginError(
+                f"{self.text} cannot be built with {sizes}: "
+                f"{_described(error, _file_of(self.factory))}. A constructor is called with "
+                "(input_size, hidden_size, **options)."
+            ) from error
+        raise PluginError(
+            f"{self.text} gives a {type(made).__name__}, which is no cell: derive it from "
+            "cellbench.cells.base.Cell or from torch.nn.Module."
+        )
+
+
+def parse_cell(expression: str, root: Path | None = None) -> CellSpec:
+    """Read the expression of a cell, and import that cell alone.
+
+    Args:
+        expression: See the top of this module.
+        root: The folder to which a file in it is relative; the current one if None.
+
+    Raises:
+        UnknownNameError: Nothing has a cell of that name.
+        OptionError: The expression is malformed, or the cell has no such option.
+        PluginError: The file, module, package or class cannot be used.
+    """
+    written = _read(expression)
+    root = Path.cwd() if root is None else root.absolute()
+    factory = _find(written.name, root)
+    _check_options(written, factory)
+    return CellSpec(
+        text=written.canonical(),
+        source_digest=_source_digest(written.name, factory),
+        name=written.name,
+        options=MappingProxyType(dict(written.options)),
+        root=root,
+        factory=factory,
+    )
+
+
+def _parse_unchanged(text: str, root: Path, source_digest: str) -> CellSpec:
+    spec = parse_cell(text, root)
+    if spec.source_digest != source_digest:
+        raise PluginError(f"The source of {text} has changed since it was first read: start again.")
+    return spec
+
+
+def check_buildable(spec: CellSpec, input_size: int = 8, hidden_size: int = 64) -> None:
+    """Build the cell once and throw it away; take no random numbers.
+
+    Raises:
+        OptionError: The cell refuses the value of an option.
+        PluginError: It cannot be built, or is no cell.
+    """
+    with torch.random.fork_rng(devices=[]):
+        spec.build(input_size, hidden_size)
+
+
+def split_cells(text: str) -> list[str]:
+    """Split `lstm,hyperlstm(hyper_size=32)` at the commas between cells.
+
+    Raises:
+        OptionError: A cell is malformed, missing between two commas, or there twice.
+    """
+    items = [item.strip() for item in _split(text)]
+    seen: dict[str, str] = {}
+    for item in items:
+        if not item:
+            raise OptionError(f"{text!r} has an empty name between its commas: take it out.")
+        canonical = _read(item).canonical()
+        if canonical in seen:
+            raise OptionError(f"{text!r} has {seen[canonical]} twice: take one out.")
+        seen[canonical] = item
+    return items
+
+
+def cell_names() -> list[str]:
+    """Return the names of our own cells and of installed ones, which are not imported."""
+    return sorted({*CELLS, *_installed()})
+
+
+# --- Reading an expression ----------------------------------------------------------------
+
+
+class _Written(NamedTuple):
+    """An expression taken apart."""
+
+    name: str
+    options: Mapping[str, object]
+
+    def canonical(self) -> str:
+        listed = ", ".join(f"{k}={_as_written(v)}" for k, v in sorted(self.options.items()))
+        return f"{self.name}({listed})" if listed else self.name
+
+
+def _split(text: str) -> Iterator[str]:
+    """Cut at the commas that stand in no bracket; a quote counts only inside of one."""
+    waiting: list[str] = []  # what would close the brackets and the quote that are open
+    start = 0
+    for n, char in enumerate(text):
+        if waiting and waiting[-1] in "'\"":
+            if char == waiting[-1] and text[n - 1] != "\\":
+                waiting.pop()
+        elif char in CLOSING or (waiting and char in "'\""):
+            waiting.append(CLOSING.get(char, char))
+        elif waiting and char == waiting[-1]:
+            waiting.pop()
+        elif char in CLOSING.values():
+            raise OptionError(f"{text!r} closes {char!r}, which is not open: balance the brackets.")
+        elif char == "," and not waiting:
+            yield text[start:n]
+            start = n + 1
+    if waiting:
+        raise OptionError(f"{text!r} ends before {waiting[-1]!r}: balance brackets and quotes.")
+    yield text[start:]
+
+
+def _read(expression: str) -> _Written:
+    """Take an expression apart, without looking at what it names."""
+    text = expression.strip()
+    if len(list(_split(text))) > 1:
+        raise OptionError(f"{text!r} is more than one cell: give one.")
+    name, bracket, rest = text.partition("(")
+    if not name.strip():
+        raise OptionError(f"{text!r} names no cell: write NAME or NAME(OPTION=VALUE, ...).")
+    if bracket and not rest.endswith(")"):
+        after = rest.rpartition(")")[2]
+        raise OptionError(f"{text!r} has {after!r} after its options: take it out.")
+    return _Written(_clean_name(name.strip()), _read_options(text, rest[:-1]))
+
+
+def _clean_name(name: str) -> str:
+    """Write the path of a file in one way."""
+    path, colon, attribute = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        return f"{Path(path).as_posix()}:{attribute}"
+    return name
+
+
+def _read_options(text: str, inside: str) -> dict[str, object]:
+    example = "write them as NAME=VALUE, such as forget_bias=1.0"
+    try:
+        call = ast.parse(f"_({inside})", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise OptionError(f"The options of {text!r} cannot be read; {example}.") from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        raise OptionError(f"The options of {text!r} cannot be read; {example}.")
+    if call.args or any(given.arg is None for given in call.keywords):
+        raise OptionError(f"{text!r} has an option without a name; {example}.")
+    options: dict[str, object] = {}
+    for given in call.keywords:
+        name = str(given.arg)
+        if name in options:
+            raise OptionError(f"{text!r} gives {name} twice: take one out.")
+        options[name] = _read_value(text, name, given.value)
+    return options
+
+
+class _BareWords(ast.NodeTransformer):
+    """Turns names into text."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Constant:
+        return ast.copy_location(ast.Constant(node.id), node)
+
+
+def _read_value(text: str, name: str, node: ast.expr) -> object:
+    try:
+        value: object = ast.literal_eval(_BareWords().visit(node))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        value = ...
+    if not _is_plain(value):
+        raise OptionError(
+            f"{text!r}: the value of {name} is no plain value. Give a number, True, False, "
+            'None, a word, "text in quotes", or a list of these.'
+        )
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    """Whether `_as_written` can write it so that it is read as the same."""
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
+
+
+def _as_written(value: object) -> str:
+    if isinstance(value, str) and value.isidentifier() and value.isascii():
+        return repr(value) if keyword.iskeyword(value) else value
+    return repr(value)
+
+
+# --- Finding what it names ----------------------------------------------------------------
+
+
+def _find(name: str, root: Path) -> Factory:
+    if name in CELLS:
+        return CELLS[name]
+    where, colon, attribute = name.rpartition(":")
+    if colon:
+        module = _load_file(where, root) if where.endswith(".py") else _load_module(where)
+        return _checked(name, _attribute(module, where, attribute))
+    if name.endswith(".py"):
+        raise PluginError(f"{name} is a file: name the class in it, as in {name}:MyCell.")
+    points = _installed().get(name)
+    if points is None:
+        raise UnknownNameError("cell", name, cell_names())
+    return _checked(name, _load_point(name, points))
+
+
+def _load_file(where: str, root: Path) -> ModuleType:
+    """Import a file under a name of its own, once for each content it ever had."""
+    path = root / Path(where).expanduser()
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise PluginError(f"{where} cannot be read: {problem}. It was looked for in {root}.") from (
+            error
+        )
+    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + source).hexdigest()
+    name = f"_cellbench_file_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_loader(name, _OneFile(path, source), origin=str(path))
+    assert spec is not None  # noqa: S101 -- it is None only without a loader
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = str(path)
+    _run(where, spec.loader, module, path)
+    return module
+
+
+def _run(where: str, loader: Any, module: ModuleType, path: Path) -> None:
+    """Execute a module whose neighbours can be imported; forget it again if it fails."""
+    sys.modules[module.__name__] = module
+    sys.path.append(str(path.parent))  # last: a neighbour called `random.py` shadows nothing
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        raise PluginError(f"{where} failed to import: {_described(error, path)}.") from error
+    finally:
+        sys.path.remove(str(path.parent))
+
+
+class _OneFile(importlib.abc.SourceLoader):
+    """Compiles what was read and digested; never bytecode that may be older."""
+
+    def __init__(self, path: Path, source: bytes) -> None:
+        self.path = path
+        self.source = source
+
+    def get_filename(self, fullname: str) -> str:
+        del fullname
+        return str(self.path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        if Path(str(path)) != self.path:
+            raise FileNotFoundError(path)
+        return self.source
+
+
+def _load_module(where: str) -> ModuleType:
+    try:
+        return importlib.import_module(where)
+    except (Exception, SystemExit) as error:
+        missing = isinstance(error, ModuleNotFoundError) and where.startswith(error.name or where)
+        advice = " Is it installed? A file is named with its .py." if missing else ""
+        raise PluginError(f"{where} failed to import: {_described(error)}.{advice}") from error
+
+
+def _attribute(module: ModuleType, where: str, attribute: str) -> object:
+    if hasattr(module, attribute):
+        return getattr(module, attribute)
+    classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+    raise PluginError(f"{where} has no class {attribute!r}{did_you_mean(attribute, classes)}")
+
+
+def _installed() -> dict[str, list[EntryPoint]]:
+    """Return the entry points of each name; more than one only if packages clash."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, []).append(point)
+    return found
+
+
+def _load_point(name: str, points: list[EntryPoint]) -> object:
+    packages = sorted({_package(point) for point in points})
+    if len(packages) > 1:
+        raise PluginError(
+            f"{' and '.join(packages)} both have a cell named {name!r}: uninstall one, or name "
+            f"the class itself: {' or '.join(sorted(point.value for point in points))}."
+        )
+    try:
+        loaded: object = points[0].load()
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"Cell {name!r} of {packages[0]} ({points[0].value}) failed to import: "
+            f"{_described(error)}. Update or uninstall {packages[0]}."
+        ) from error
+    return loaded
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an unknown package"
+
+
+def _checked(name: str, found: object) -> Factory:
+    """Return what was found, if it looks as if it could make a cell."""
+    if isinstance(found, type):
+        if not issubclass(found, nn.Module):
+            raise PluginError(
+                f"{name} is no cell: derive it from cellbench.cells.base.Cell or torch.nn.Module."
+            )
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+            raise PluginError(f"{name} is abstract: it must define {missing}.")
+        return found
+    if not callable(found):
+        raise PluginError(f"{name} is a {type(found).__name__}: name a class, or a function.")
+    return found
+
+
+# --- What it is made of -------------------------------------------------------------------
+
+
+def _check_options(written: _Written, factory: Factory) -> None:
+    """Raise OptionError unless the constructor knows every option."""
+    known = _known_options(factory)
+    for option in written.options:
+        if option in {"input_size", "hidden_size"}:
+            raise OptionError(f"{written.canonical()}: {option} is set by the run: take it out.")
+        if known is not None and option not in known:
+            listed = f"It takes {', '.join(known)}." if known else "It takes no options."
+            raise OptionError(
+                f"{written.name} has no option {option!r}{did_you_mean(option, known)} {listed}"
+            )
+
+
+def _known_options(factory: Factory) -> list[str] | None:
+    """Return the options in the constructor's order, or None if it says `**options`."""
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):  # some constructors in C have none
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    by_name = [p for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
+    positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    return [p.name for p in by_name if p.name not in positional[:2]]
+
+
+def _file_of(factory: Factory) -> Path:
+    """Return the file that defines what makes the cell; TypeError or OSError if none does."""
+    while isinstance(factory, partial):
+        factory = factory.func
+    return Path(inspect.getfile(inspect.unwrap(factory)))
+
+
+def _source_digest(name: str, factory: Factory) -> str:
+    """Return the SHA-256 of the file that defines what makes the cell."""
+    try:
+        content = _file_of(factory).read_bytes()
+    except (TypeError, OSError) as error:
+        raise PluginError(
+            f"The file that defines {name} is not to be found, so a change in it could not be "
+            "seen: define the cell as a class in a file."
+        ) from error
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _described(error: BaseException, path: Path | None = None) -> str:
+    """Return type, first line of the message, and where: in `path`, if it passed there."""
+    message = str(error).partition("\n")[0]
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    machinery = (__file__, importlib.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in machinery and not frame.filename.startswith("<frozen importlib")
+    ]
+    inside = [frame for frame in frames if frame.filename == str(path)] or frames
+    where = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
+    return f"{type(error).__name__}: {message}{where}"

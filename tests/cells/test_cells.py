@@ -1,0 +1,56 @@
+"""What holds for every cell of the page of contents, and is no part of the contract tests."""
+
+import pkgutil
+
+import pytest
+
+import cellbench.cells
+from cellbench.cells import CELLS
+from cellbench.errors import OptionError
+
+SHARED = {"adapter", "base", "gates", "scan", "torch_layer"}
+
+
+def test_every_cell_file_is_in_the_table() -> None:
+    """A cell that nobody can ask for is a cell that nobody tests."""
+    files = {module.name for module in pkgutil.iter_modules(cellbench.cells.__path__)} - SHARED
+
+    assert files == set(CELLS)
+
+
+@pytest.mark.parametrize("name", sorted(CELLS))
+def test_a_docstring_has_all_its_parts(name: str) -> None:
+    """Equations, where they come from, what is different, and every option."""
+    text = CELLS[name].__doc__
+    places = [text.find(part) for part in (" = ", "Source: ", "Differs from it: ", "Args:")]
+
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("rnn", {"nonlinearity": "tahn"}, "nonlinearity must be one of tanh, relu"),
+        ("lstm", {"forget_bias": -1.0}, "forget_bias must be a number of at least 0"),
+        ("ln_lstm", {"ln_eps": 0.0}, "ln_eps must be a number of at least 1e-12"),
+        ("ln_lstm", {"forget_bias": float("nan")}, "forget_bias must be"),
+        ("hyperlstm", {"hyper_size": 0}, "hyper_size must be a whole number of at least 1"),
+        ("hyperlstm", {"embedding_size": 0}, "embedding_size must be a whole number"),
+        ("hyperlstm", {"ln_eps": -1.0}, "ln_eps must be"),
+        ("hyperlstm", {"forget_bias": -1.0}, "forget_bias must be"),
+        ("hyperlstm", {"hyper_source": "old"}, "hyper_source must be one of new, prev"),
+        ("hyperlstm", {"init": "papers"}, "init must be one of .* did you mean 'paper'"),
+        ("hyperlstm", {"recurrent_dropout": 1.0}, "recurrent_dropout must be .* below 1"),
+        ("hyperlstm", {"hyper_recurrent_dropout": -0.1}, "hyper_recurrent_dropout must be"),
+        ("lstmn", {"attention_size": -1}, "attention_size must be a whole number of at least 0"),
+        ("lstmn", {"tape": -1}, "tape must be a whole number of at least 0"),
+        ("min_gru", {"candidate": "log"}, "candidate must be one of linear, positive"),
+        *((name, {"hidden_size": 0}, "hidden_size must be") for name in sorted(CELLS)),
+        *((name, {"input_size": 0}, "input_size must be") for name in sorted(CELLS)),
+    ],
+    ids=str,
+)
+def test_an_option_it_cannot_take_is_named(name: str, options: dict, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        CELLS[name](**{"input_size": 3, "hidden_size": 5} | options)

@@ -1,0 +1,208 @@
+"""Tables: what is in a row, which rows stand together, and how it reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from msgspec.structs import replace
+from records import ENVIRONMENT, LEVEL, SETTINGS, measurement, timings, trial
+from rich.console import Console
+
+from cellbench.errors import NothingMeasuredError
+from cellbench.record import Failure, Status
+from cellbench.report.data import to_csv, to_json
+from cellbench.report.markdown import to_markdown
+from cellbench.report.numbers import mebibytes, short
+from cellbench.report.rows import make_rows, tables
+from cellbench.report.terminal import print_rows
+
+UNSOLVED = {"steps_to_solve": None, "sequences_to_solve": None, "steps": 2000}
+CRASH = Failure(type="ValueError", message="no", where="mine.py:3")
+CRASHED = {
+    **UNSOLVED, "status": Status.CRASHED, "error": CRASH,
+    "test_metric": None, "skill": None, "exact_rate": None,
+}  # fmt: skip
+
+
+def terminal(lines, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    print_rows(make_rows(lines), console)
+    return console.file.getvalue()
+
+
+def test_a_row_is_the_seeds_and_the_measurement_of_one_cell() -> None:
+    lines = [
+        ENVIRONMENT,
+        trial(seed=0, skill=0.2, steps_to_solve=100),
+        trial(seed=1, skill=0.9, steps_to_solve=300),
+        trial(seed=2, skill=0.8, **UNSOLVED),
+        measurement(),
+    ]
+    (row,) = make_rows(lines)
+
+    assert row.id == "lstm @ copying/delay-10"
+    assert (row.seeds, row.solved) == (3, 2)
+    assert (row.skill, row.skill_low, row.skill_high) == (0.8, 0.2, 0.9)
+    assert row.steps_to_solve == 300, "the seed that did not solve was slower than both"
+    assert row.train_sequences_per_s == pytest.approx(6400)
+    assert row.streaming_us == pytest.approx(20)
+    assert row.peak_allocated_bytes == 11 << 20
+    assert row.cell_parameters == 19_456
+    assert "device=Some CPU" in row.machine
+
+
+def test_a_failed_seed_is_counted_and_told_and_drops_no_other() -> None:
+    lines = [trial(seed=0), trial(seed=1, **CRASHED), trial(seed=2, **CRASHED)]
+    (row,) = make_rows(lines)
+
+    assert (row.seeds, row.solved) == (3, 1)
+    assert row.failures == {"crashed": 2}
+    assert row.steps_to_solve is None
+    assert row.notes == ("2 of 3 seeds crashed: ValueError: no (mine.py:3)",)
+
+
+def test_a_trial_without_a_measurement_is_a_row_and_so_is_the_reverse() -> None:
+    first, second = make_rows([trial("gru"), measurement("lstm")])
+
+    assert (first.cell, first.train_sequences_per_s) == ("gru", None)
+    assert (second.cell, second.seeds, second.skill) == ("lstm", 0, None)
+
+
+def test_a_measurement_that_failed_is_told() -> None:
+    failed = measurement(
+        status=Status.OOM, error=CRASH, train_step=None, inference=None, streaming=None,
+        memory=None, parameters=None,
+    )  # fmt: skip
+    (row,) = make_rows([trial(), failed])
+
+    assert row.notes == ("not measured: oom: ValueError: no",)
+    assert row.train_sequences_per_s is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"level": replace(LEVEL, digest="other")},
+        {"settings": replace(SETTINGS, hidden=128)},
+        {"settings": replace(SETTINGS, steps=10)},
+        {"settings": replace(SETTINGS, device="cuda")},
+        {"settings": replace(SETTINGS, dtype="float64")},
+    ],
+)
+def test_rows_that_cannot_be_compared_stand_in_different_tables(other) -> None:
+    rows = make_rows([trial("lstm"), trial("gru", **other)])
+
+    assert [[row.cell for row in table] for table in tables(rows)] in (
+        [["lstm"], ["gru"]],
+        [["gru"], ["lstm"]],
+    )
+
+
+def test_speeds_of_two_machines_stand_in_different_tables() -> None:
+    faster = replace(ENVIRONMENT, digest="env2", key=ENVIRONMENT.key | {"device": "Better CPU"})
+    lines = [ENVIRONMENT, faster, trial(), measurement(), measurement("gru", env="env2")]
+    rows = make_rows(lines)
+
+    assert len(list(tables(rows))) == 2
+
+
+def test_a_cell_that_was_not_measured_stands_with_those_that_were() -> None:
+    rows = make_rows([ENVIRONMENT, trial("gru"), trial("lstm"), measurement("lstm")])
+    (table,) = tables(rows)
+
+    assert [row.cell for row in table] == ["gru", "lstm"]
+
+
+def test_levels_are_sorted_as_numbers() -> None:
+    lines = [trial(level=replace(LEVEL, id=f"copying/delay-{n}", digest=str(n))) for n in (100, 30)]
+    lines = [replace(line, unit_id=line.level.id) for line in lines]
+
+    assert [t[0].level for t in tables(make_rows(lines))] == [
+        "copying/delay-30",
+        "copying/delay-100",
+    ]
+
+
+def test_every_row_has_an_id_of_its_own() -> None:
+    wide, short_run = replace(SETTINGS, hidden=128), replace(SETTINGS, steps=10)
+    elsewhere = replace(ENVIRONMENT, digest="env2", key=ENVIRONMENT.key | {"device": "Better CPU"})
+    lines = [
+        ENVIRONMENT, elsewhere,
+        trial(), trial(settings=wide), trial(settings=short_run),
+        measurement(), measurement(env="env2"),
+        replace(trial(cell_source="newer"), unit_id="newer"),
+    ]  # fmt: skip
+    ids = [row.id for row in make_rows(lines)]
+
+    assert len(ids) == len(set(ids)) == 5
+    assert any("hidden=128" in name for name in ids)
+
+
+def test_nothing_is_no_report() -> None:
+    with pytest.raises(NothingMeasuredError, match="no result"):
+        make_rows([ENVIRONMENT])
+
+
+def test_the_table_fits_eighty_columns_and_loses_nothing() -> None:
+    lines = [
+        ENVIRONMENT,
+        *(trial("hyperlstm(embedding_size=16, hyper_size=128)", seed=n) for n in range(3)),
+        measurement("hyperlstm(embedding_size=16, hyper_size=128)", train_step=timings(12.3)),
+        trial("gru", **CRASHED),
+    ]
+    text = terminal(lines)
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text.replace("0.99…0.99", "")
+    for part in ("0.99 (0.99…0.99)", "3/3", "1500", "5.2", "19.5k", "512", "crashed", "0/1"):
+        assert part in text, part
+    assert "solved: accuracy ≥ 0.99; without memory: 0.125" in text
+    assert "! gru: 1 of 1 seeds crashed: ValueError: no (mine.py:3)" in text
+
+
+def test_brackets_in_a_cell_are_text_and_no_markup() -> None:
+    assert "[red]x" in terminal([trial("[red]x")])
+
+
+def test_json_has_a_row_with_an_id_for_each_cell() -> None:
+    rows = json.loads(to_json(make_rows([ENVIRONMENT, trial(), trial("gru"), measurement()])))
+
+    assert [row["id"] for row in rows] == ["lstm @ copying/delay-10", "gru @ copying/delay-10"]
+    assert rows[0]["skill"] == 0.994
+    assert rows[1]["train_sequences_per_s"] is None
+
+
+def test_csv_reads_back() -> None:
+    rows = make_rows([trial("hyperlstm(a=1, b=2)", **CRASHED)])
+    (found,) = csv.DictReader(io.StringIO(to_csv(rows)))
+
+    assert found["cell"] == "hyperlstm(a=1, b=2)"
+    assert found["skill"] == ""
+    assert found["failures"] == "crashed: 1"
+
+
+def test_markdown_is_a_table_a_level() -> None:
+    text = to_markdown(make_rows([ENVIRONMENT, trial(), measurement()]))
+    head, rule, row = (line for line in text.splitlines() if line.startswith("|"))
+
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert row.startswith("| lstm | 0.99 | 1/1 | 1500 | 6.4k |")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"), (0, "0"), (0.0123, "0.0123"), (87, "87"), (999.4, "999"), (999.9, "1k"),
+        (1250, "1.25k"), (13_100, "13.1k"), (999_999, "1M"), (4_912_000, "4.91M"), (2e12, "2000G"),
+    ],
+)  # fmt: skip
+def test_numbers_are_short_and_right(value, text) -> None:
+    assert short(value) == text
+
+
+def test_memory_is_in_units_of_two_to_the_twentieth() -> None:
+    assert mebibytes(11 << 20) == "11"
+    assert mebibytes(None) == "–"

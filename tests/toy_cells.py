@@ -1,0 +1,104 @@
+"""Cells that do one thing, for tests of what is around a cell."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+
+import torch
+from torch import nn
+
+from cellbench.cells.base import Cell, ParallelCell
+
+
+class Plain(Cell):
+    """A small tanh network."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.both = nn.Linear(input_size + hidden_size, hidden_size)
+
+    def initial_state(self, batch):
+        return (self.both.weight.new_zeros(batch, self.hidden_size),)
+
+    def step(self, p_t, state):
+        h = torch.tanh(self.both(torch.cat([p_t, state[0]], dim=1)))
+        return h, (h,)
+
+
+class Raises(Plain):
+    """Fails in the middle of a run, with batches of 64 only."""
+
+    def step(self, p_t, state):
+        if p_t.shape[0] == 64:
+            raise ZeroDivisionError("one step too many\nand a second line")
+        return super().step(p_t, state)
+
+
+class NotANumber(Plain):
+    """Gives NaN."""
+
+    def step(self, p_t, state):
+        y, state = super().step(p_t, state)
+        return y * math.nan, state
+
+
+class WrongShape(Plain):
+    """Gives one feature too many."""
+
+    def step(self, p_t, state):
+        y, state = super().step(p_t, state)
+        return torch.cat([y, y[:, :1]], dim=1), state
+
+
+class OutOfMemory(Plain):
+    """Asks for more than there is."""
+
+    def step(self, p_t, state):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB")
+
+
+class Dies(Plain):
+    """Takes its process with it."""
+
+    def step(self, p_t, state):
+        os._exit(9)
+
+
+class Hangs(Plain):
+    """Never comes back from its first training step."""
+
+    def step(self, p_t, state):
+        while True:
+            time.sleep(0.1)
+
+
+class Slow(Plain):
+    """Takes its time."""
+
+    def step(self, p_t, state):
+        time.sleep(0.02)
+        return super().step(p_t, state)
+
+
+class Disagrees(Plain, ParallelCell):
+    """Its parallel form computes something else."""
+
+    def parallel(self, p, state):
+        y = torch.stack([self.step(p_t, state)[0] for p_t in p])
+        return y, (y[-1],)
+
+
+class TouchesPrecision(Plain):
+    """Switches to TF32 behind everybody's back."""
+
+    def step(self, p_t, state):
+        torch.backends.cuda.matmul.allow_tf32 = True
+        return super().step(p_t, state)
+
+
+class NotACell:
+    """Nothing of the kind."""

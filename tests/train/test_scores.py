@@ -1,0 +1,91 @@
+"""Loss and metrics, worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from cellbench.train.draws import Question
+from cellbench.train.scores import Tally, loss
+
+CPU = torch.device("cpu")
+
+
+def classes(targets, scored, trained=None) -> Question:
+    targets, scored = torch.tensor(targets), torch.tensor(scored)
+    trained = scored if trained is None else torch.tensor(trained)
+    return Question(torch.zeros_like(targets), 0, targets, scored, trained)
+
+
+def logits(answers, size: int = 3):
+    """Logits that are sure of these answers."""
+    return torch.nn.functional.one_hot(torch.tensor(answers), size) * 100.0
+
+
+def test_accuracy_looks_at_scored_positions_only() -> None:
+    question = classes([[1, 2], [0, 0]], [[True, True], [False, False]])
+    tally = Tally(CPU)
+    tally.add(logits([[1, 1], [2, 2]]), question)
+
+    assert tally.scores().metric == 0.5
+    assert tally.scores().exact_rate == 0.5
+
+
+def test_a_sequence_is_exact_only_if_all_of_it_is_right() -> None:
+    question = classes([[1, 1], [1, 1]], [[True, True], [True, True]])
+    tally = Tally(CPU)
+    tally.add(logits([[1, 1], [1, 2]]), question)
+
+    assert tally.scores().metric == 0.75
+    assert tally.scores().exact_rate == 0.5
+
+
+def test_batches_count_by_their_positions_not_as_equals() -> None:
+    tally = Tally(CPU)
+    tally.add(logits([[1, 1, 1]]), classes([[1, 1, 1]], [[True] * 3]))
+    tally.add(logits([[2]]), classes([[1]], [[True]]))
+
+    assert tally.scores().metric == 0.75
+
+
+def test_a_rare_class_weighs_no_more_than_it_occurs() -> None:
+    targets = [[1] * 98 + [2] * 2]
+    tally = Tally(CPU)
+    tally.add(logits([[1] * 100]), classes(targets, [[True] * 100]))
+
+    assert tally.scores().metric == pytest.approx(0.98)
+
+
+def test_cross_entropy_is_the_mean_in_nats_over_trained_positions() -> None:
+    question = classes([[1, 2], [0, 0]], [[True, True], [False, False]])
+    even = torch.zeros(2, 2, 8)
+
+    assert loss(even, question).item() == pytest.approx(math.log(8))
+
+    everywhere = classes([[1, 2], [0, 0]], [[True, True], [False, False]], [[True] * 2] * 2)
+    answers = torch.cat([torch.zeros(1, 2, 3), logits([[0, 0]])])
+
+    assert loss(answers, everywhere).item() == pytest.approx(math.log(3) / 2)
+
+
+def test_squared_error_is_the_mean_over_scored_positions() -> None:
+    targets = torch.tensor([[[9.0], [9.0]], [[1.0], [2.0]]])
+    scored = torch.tensor([[False, False], [True, True]])
+    question = Question(torch.zeros(2, 2, 2), 0, targets, scored, scored)
+    answers = torch.tensor([[[0.0], [0.0]], [[1.5], [1.0]]])
+    tally = Tally(CPU)
+    tally.add(answers, question)
+
+    assert loss(answers, question).item() == pytest.approx((0.25 + 1) / 2)
+    assert tally.scores().metric == pytest.approx((0.25 + 1) / 2)
+    assert tally.scores().exact_rate is None
+
+
+def test_an_answer_that_is_no_number_shows_in_the_loss() -> None:
+    question = classes([[1]], [[True]])
+    tally = Tally(CPU)
+    tally.add(torch.full((1, 1, 3), math.nan), question)
+
+    assert math.isnan(tally.scores().loss)
