@@ -1,0 +1,52 @@
+# Each target does all the set-up it needs, in its own .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench gpu clean help
+
+help:            ## Say what there is
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+demo: $(VENV)/.ready  ## Compare five cells on two levels: a few minutes, then a table
+	$(BIN)/cellbench run --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-demo
+
+test: $(VENV)/.ready-to-develop  ## Run all tests
+	$(BIN)/python -m pytest -q -n auto
+
+check: $(VENV)/.ready-to-develop  ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: $(VENV)/.ready-to-develop  ## Measure against other code, side by side
+	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' -o addopts= -p no:xdist -q -s
+
+# On a machine whose Python already has torch for its GPU: make gpu GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/.ready-to-develop)  ## What only a CUDA GPU can show
+	$(GPU_PYTHON) -c "import torch; assert torch.cuda.is_available(), 'torch finds no CUDA GPU'"
+	$(GPU_PYTHON) -m pytest -q -rs tests/generators tests/cells tests/test_contract.py tests/measure tests/sweep
+	$(GPU_PYTHON) -m cellbench run --device cuda --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-gpu
+
+clean:           ## Remove what the targets above made, results excepted
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.python:
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "cellbench needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.ready-to-develop: $(VENV)/.ready tests/parity.txt
+	$(PIP) --constraint constraints.txt --group dev
+	$(PIP) --no-deps --requirement tests/parity.txt
+	@touch $@
