@@ -32,6 +32,7 @@ from cellbench.cli.options import DEFAULT_OUTPUT, device_option, format_option
     "--resume/--fresh", default=True, show_default=True,
     help="Do only what is missing, or everything again; nothing is deleted either way.",
 )  # fmt: skip
+@click.option("--remeasure", is_flag=True, help="Measure again, without training again.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=DEFAULT_OUTPUT, show_default=True,
     envvar="CELLBENCH_OUTPUT", help="Folder for the results.",

@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -43,6 +43,7 @@ class Asked:
     steps: int | None
     time_limit: float | None
     resume: bool
+    remeasure: bool
     output: Path
     form: str
     dry_run: bool
@@ -56,6 +57,7 @@ def run(asked: Asked) -> Exit:
     plan = _plan(asked, device)
     folder = Folder(asked.output)
     left = remaining(plan, list(folder.journal), fresh=not asked.resume)
+    left = replace(left, measured=frozenset()) if asked.remeasure else left
     read_manifest(folder.manifest)
     folder.check_writable()
     if asked.dry_run:
@@ -140,7 +142,7 @@ def _conclude(plan: Plan, lines: Sequence[AnyLine], form: str) -> Exit:
     """Print the rows of `plan`, and choose the exit code."""
     units = {unit.unit_id for unit in plan.units}
     mine = [line for line in lines if _belongs(line, plan, units)]
-    show_rows(make_rows(mine), form)
+    show_rows(make_rows(mine, [job.spec.text for job in plan.jobs]), form)
     ended = {trial.status for trial in trials(mine)} | {m.status for m in measurements(mine)}
     return Exit.OK if ended <= {Status.OK} else Exit.FAILED
 

@@ -140,6 +140,5 @@ def doubts(name: str, timings: Timings) -> list[str]:
     spread = (high - low) / middle
     if spread <= NOISY:
         return []
-    blocks = len(timings.blocks_s)
-    what = f"the middle half of {blocks} blocks spreads over {spread:.0%} of the median"
-    return [f"{name}: {what}; close other programs and measure again"]
+    what = f"{name}: the interquartile range is {spread:.0%} of the median"
+    return [f"{what}; close other programs and use --remeasure"]

@@ -24,17 +24,17 @@ COLUMNS = (
     Column("solved", numbers.solved),
     Column("steps", numbers.steps),
     Column("seq/s", lambda row: numbers.short(row.train_sequences_per_s)),
-    Column("µs/step", lambda row: numbers.short(row.streaming_us)),
+    Column("µs", lambda row: numbers.short(row.streaming_us)),
     Column("MiB", lambda row: numbers.mebibytes(row.peak_allocated_bytes)),
     Column("params", lambda row: numbers.short(row.cell_parameters)),
-    Column("state B", lambda row: numbers.short(row.state_bytes)),
+    Column("state", lambda row: numbers.short(row.state_bytes) + "+" * row.state_grows),
 )
 
 LEGEND = (
     "skill: test, median over seeds (range); 0 = best without memory, 1 = perfect. "
-    "steps: median to solve, over all seeds. "
-    "seq/s: trained; µs/step: one step of one sequence; MiB: peak of a training step; "
-    "params: of the cell; state B: bytes a sequence carries."
+    "solved: seeds that reached the mark. steps: median to solve, over all seeds. "
+    "seq/s: in training. µs: one step of one sequence. MiB: peak of a training step. "
+    "params: of the cell. state: bytes that one sequence carries (+: more with every step)."
 )
 
 

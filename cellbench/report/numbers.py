@@ -16,13 +16,16 @@ def short(value: float | None) -> str:
         if abs(value) < KILO * 0.9995 or unit == "G":
             break
         value /= KILO
-    text = f"{value:.3g}" if abs(value) < KILO else f"{value:.0f}"
-    return text + unit
+    return _three_digits(value) + unit
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < KILO * 0.9995 else f"{value:.0f}"
 
 
 def mebibytes(value: float | None) -> str:
     """Write bytes in MiB, with three digits that count."""
-    return NONE if value is None else f"{value / 2**20:.3g}"
+    return NONE if value is None else _three_digits(value / 2**20)
 
 
 def skill(row: Row) -> str:

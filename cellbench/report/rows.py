@@ -95,8 +95,12 @@ MEASURED = (
 """Columns that a row takes over from a measurement."""
 
 
-def make_rows(lines: Iterable[AnyLine]) -> list[Row]:
+def make_rows(lines: Iterable[AnyLine], cells: Sequence[str] = ()) -> list[Row]:
     """Return a row for each job, and each machine that it was measured on.
+
+    Args:
+        lines: Of one or more journals.
+        cells: Come first, in this order; then the others, by name.
 
     Raises:
         NothingMeasuredError: There is no trial and no measurement.
@@ -107,6 +111,8 @@ def make_rows(lines: Iterable[AnyLine]) -> list[Row]:
     tried, measured = _by_job(trials_frame(lines)), _by_job(measurements_frame(lines))
     jobs = list(dict.fromkeys([*tried, *measured]))
     rows = [row for job in jobs for row in _rows_of(tried.get(job, []), measured.get(job, []))]
+    places = {cell: place for place, cell in enumerate(cells)}
+    rows.sort(key=lambda row: (places.get(row.cell, len(places)), row.cell))
     return _with_unique_ids(rows)
 
 

@@ -26,12 +26,12 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
 
 def _table(group: Sequence[Row]) -> Table:
     heading = Text(title(group), style="bold")
-    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for column in COLUMNS:
         if column.right:
             table.add_column(column.heading, justify="right", no_wrap=True)
         else:
-            table.add_column(column.heading, overflow="fold", min_width=8)
+            table.add_column(column.heading, overflow="fold", min_width=12)
     for row in group:
         cells = [Text(column.write(row)) for column in COLUMNS]
         if row.failures:

@@ -84,6 +84,10 @@ def test_fresh_does_everything_again_and_deletes_nothing(cellbench) -> None:
     assert first.unit_id == second.unit_id
     assert first.test_loss == second.test_loss
     assert len(records(cellbench.folder, Measurement)) == 2
+    cellbench(*command, "--remeasure")
+
+    assert len(records(cellbench.folder, Trial)) == 2
+    assert len(records(cellbench.folder, Measurement)) == 3
 
 
 def test_a_cell_that_fails_is_a_row_the_others_go_on_and_the_exit_code_tells(cellbench) -> None:
@@ -198,7 +202,7 @@ def test_a_table_is_as_wide_as_it_is_told(cellbench) -> None:
     )
 
     assert max(map(len, result.stdout.splitlines())) <= 80
-    assert "hyperlstm" in result.stdout
+    assert "hyperlstm(" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from records import ENVIRONMENT, LEVEL, SETTINGS, measurement, timings, trial
 from rich.console import Console
 
 from cellbench.errors import NothingMeasuredError
-from cellbench.record import Failure, Status
+from cellbench.record import Failure, Memory, Parameters, Status
+from cellbench.report.columns import COLUMNS
 from cellbench.report.data import to_csv, to_json
 from cellbench.report.markdown import to_markdown
 from cellbench.report.numbers import mebibytes, short
@@ -147,20 +148,43 @@ def test_nothing_is_no_report() -> None:
 
 
 def test_the_table_fits_eighty_columns_and_loses_nothing() -> None:
-    lines = [
-        ENVIRONMENT,
-        *(trial("hyperlstm(embedding_size=16, hyper_size=128)", seed=n) for n in range(3)),
-        measurement("hyperlstm(embedding_size=16, hyper_size=128)", train_step=timings(12.3)),
-        trial("gru", **CRASHED),
-    ]
-    text = terminal(lines)
+    wide = {
+        "state_bytes": 38_900, "state_grows": True,
+        "parameters": Parameters(cell=128_000, hyper=0, model=1),
+        "train_step": timings(0.0054), "streaming": timings(0.0001234, batch=1),
+        "memory": Memory(static_bytes=1, peak_allocated_bytes=1234 << 20),
+    }  # fmt: skip
+    unsolved = {"settings": replace(SETTINGS, steps=20_000), **UNSOLVED}
+    cells = ["hyperlstm", "min_gru", "my_cell.py:MyOwnGatedCell(depth=3)"]
+    lines = [ENVIRONMENT]
+    for cell in cells:
+        lines += [trial(cell, seed=n, skill=-0.12 + n / 10, **unsolved) for n in range(3)]
+        lines += [measurement(cell, settings=unsolved["settings"], **wide)]
+    lines += [trial("gru", settings=unsolved["settings"], **CRASHED)]
+    shown = terminal(lines)
+    table = [line for line in shown.splitlines() if line.startswith(" ")]
 
-    assert max(map(len, text.splitlines())) <= 80
-    assert "…" not in text.replace("0.99…0.99", "")
-    for part in ("0.99 (0.99…0.99)", "3/3", "1500", "5.2", "19.5k", "512", "crashed", "0/1"):
-        assert part in text, part
-    assert "solved: accuracy ≥ 0.99; without memory: 0.125" in text
-    assert "! gru: 1 of 1 seeds crashed: ValueError: no (mine.py:3)" in text
+    assert max(map(len, shown.splitlines())) <= 80
+    (head,) = (line for line in table if " skill " in line)
+    assert head.split() == [column.heading for column in COLUMNS]
+    for cell in cells[:2]:
+        (line,) = (line for line in table if f" {cell} " in line)
+
+        assert line.split(maxsplit=1)[1].rstrip() == (
+            "-0.02 (-0.12…0.08)    0/3 >20000 11.9k 123 1234   128k 38.9k+"
+        )
+    folded = "".join(line[:18].strip() for line in table)
+    assert cells[2] in folded
+    assert any("crashed" in line and "0/1" in line for line in table)
+    assert "solved: accuracy ≥ 0.99; without memory: 0.125" in shown
+    assert "! gru: 1 of 1 seeds crashed: ValueError: no (mine.py:3)" in shown
+
+
+def test_rows_stand_in_the_order_they_were_asked_for() -> None:
+    lines = [trial(name) for name in ("rnn", "gru", "lstm")]
+
+    assert [row.cell for row in make_rows(lines)] == ["gru", "lstm", "rnn"]
+    assert [row.cell for row in make_rows(lines, ["lstm"])] == ["lstm", "gru", "rnn"]
 
 
 def test_brackets_in_a_cell_are_text_and_no_markup() -> None:
@@ -170,9 +194,9 @@ def test_brackets_in_a_cell_are_text_and_no_markup() -> None:
 def test_json_has_a_row_with_an_id_for_each_cell() -> None:
     rows = json.loads(to_json(make_rows([ENVIRONMENT, trial(), trial("gru"), measurement()])))
 
-    assert [row["id"] for row in rows] == ["lstm @ copying/delay-10", "gru @ copying/delay-10"]
-    assert rows[0]["skill"] == 0.994
-    assert rows[1]["train_sequences_per_s"] is None
+    assert [row["id"] for row in rows] == ["gru @ copying/delay-10", "lstm @ copying/delay-10"]
+    assert rows[1]["skill"] == 0.994
+    assert rows[0]["train_sequences_per_s"] is None
 
 
 def test_csv_reads_back() -> None:
