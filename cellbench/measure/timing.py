@@ -17,8 +17,9 @@ from cellbench.record import Timings
 NOISY = 0.10
 """Relative interquartile range above which timings carry a warning."""
 
-BLOCK_S = 0.02
-"""Wanted length of a block: reading the clock costs less than 0.1 % of it."""
+BLOCK_S = 0.05
+"""Wanted length of a block: reading the clock costs less than 0.1 % of it, and what the system
+does now and then is spread over all blocks."""
 
 FEWEST_BLOCKS = 5
 MOST_BLOCKS = 20
@@ -135,10 +136,9 @@ def _lap(call: Callable[[], object], watch: Stopwatch, times: int) -> Lap:
 
 
 def doubts(name: str, timings: Timings) -> list[str]:
-    """Say what makes `timings` hard to trust, and what to do; empty if nothing does."""
+    """Say what makes `timings` hard to trust; and, after a semicolon, what to do."""
     low, middle, high = statistics.quantiles(timings.blocks_s, n=4)
     spread = (high - low) / middle
     if spread <= NOISY:
         return []
-    what = f"{name}: the interquartile range is {spread:.0%} of the median"
-    return [f"{what}; close other programs and use --remeasure"]
+    return [f"{name} spreads by {spread:.0%} of its median; close other programs and --remeasure"]

@@ -54,5 +54,11 @@ def caption(table: Sequence[Row]) -> str:
 
 
 def notes(table: Sequence[Row]) -> list[str]:
-    """Return what must be known to believe the rows."""
-    return [f"{row.cell}: {note}" for row in table for note in row.notes]
+    """Return what must be known to believe the rows; what has one remedy stands in one line."""
+    told: dict[str, list[str]] = {}
+    for row in table:
+        for note in row.notes:
+            what, _, remedy = note.rpartition("; ")
+            told.setdefault(remedy if what else "", []).append(f"{row.cell}: {what or remedy}")
+    alone = told.pop("", [])
+    return alone + [f"{', '.join(what)}; {remedy}" for remedy, what in told.items()]

@@ -180,6 +180,15 @@ def test_the_table_fits_eighty_columns_and_loses_nothing() -> None:
     assert "! gru: 1 of 1 seeds crashed: ValueError: no (mine.py:3)" in shown
 
 
+def test_doubts_with_one_remedy_are_one_line() -> None:
+    doubt = "train step spreads by 20% of its median; close other programs"
+    lines = [measurement(cell, warnings=(doubt,)) for cell in ("gru", "lstm")]
+    told = [line for line in terminal(lines, 200).splitlines() if line.startswith("!")]
+
+    spread = "train step spreads by 20% of its median"
+    assert told == [f"! gru: {spread}, lstm: {spread}; close other programs"]
+
+
 def test_rows_stand_in_the_order_they_were_asked_for() -> None:
     lines = [trial(name) for name in ("rnn", "gru", "lstm")]
 
