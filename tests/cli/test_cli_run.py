@@ -222,7 +222,7 @@ def test_check_passes_a_good_cell_and_fails_a_bad_one(cellbench) -> None:
     outcomes = {row["id"]: row["outcome"] for row in json.loads(bad.stdout)}
 
     assert good.returncode == 0, good.stdout
-    assert "failed" not in good.stdout
+    assert "passed, 0 failed" in good.stdout
     assert bad.returncode == 4
     assert outcomes["parallel"] == "failed"
 
