@@ -10,6 +10,7 @@ import importlib
 import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import click
 
@@ -30,6 +31,12 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 class Commands(click.Group):
     """Imports a command when it is used; turns what it raises into a message and an exit code."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            raise _in_one_line(error) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         return list(COMMANDS)
@@ -55,6 +62,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _in_one_line(error) from None
         except CellbenchError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit)
@@ -69,13 +78,25 @@ class Commands(click.Group):
             ctx.exit(Exit.FAILED)
 
 
+class _Mistake(click.ClickException):
+    """A usage error without the lines on usage before it."""
+
+    exit_code = Exit.USAGE
+
+
+def _in_one_line(error: click.UsageError) -> click.ClickException:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # it is there to show the usage
+        return error
+    return _Mistake(error.format_message())
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cellbench")
 def main() -> None:
-    r"""Tell whether a recurrent cell learns long-term tasks, how surely, and at what cost.
+    """Tell whether a recurrent cell learns long-term tasks, how surely, and at what cost.
 
     \b
     cellbench run --cells lstm,hyperlstm
     cellbench run --cells lstm,my_cell.py:MyCell --tasks copying/delay-100 --seeds 5
     cellbench report
-    """
+    """  # noqa: D301 -- click's mark for lines to leave as they are

@@ -32,7 +32,7 @@ def command(device: str, form: str) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     click.echo("What must agree before two speeds are compared:")
-    _print(found.key)
+    _print({name: text for name, text in found.key.items() if text})
     click.echo("What else there is:")
     _print({name: text for name, text in _flat("", found.facts) if text})
     for warning in warnings:

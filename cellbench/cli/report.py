@@ -10,7 +10,7 @@ from cellbench.cli.options import DEFAULT_OUTPUT, format_option
 
 
 @click.command(name="report")
-@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path), envvar="CELLBENCH_OUTPUT")
 @format_option
 def command(results: tuple[Path, ...], form: str) -> None:
     """Print the table of the RESULTS: folders that `run` wrote to, or .jsonl files.

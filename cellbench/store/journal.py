@@ -42,14 +42,24 @@ class Journal:
         self.path = path
 
     def append(self, line: AnyLine) -> None:
-        """Write `line`, and wait until it is on disk."""
+        """Write `line`, and wait until it is on disk.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
         text = _write_line(line) + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"), self.path.open("a+b") as file:
-            file.truncate(_end_of_last_line(file))
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock"), self.path.open("a+b") as file:
+                file.truncate(_end_of_last_line(file))
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write to {self.path}: {error.strerror or error}. What was written before "
+                "is whole; make room or choose another --output, and run the same command again."
+            ) from None
 
     def __iter__(self) -> Iterator[AnyLine]:
         """Yield the lines, oldest first.

@@ -48,6 +48,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toys.py").write_text(TOYS.read_text())
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(3)\n")
     (tmp_path / "good.toml").write_text(TASK)
     (tmp_path / "typo.toml").write_text(TASK.replace("version", "versoin"))
     (tmp_path / "type.toml").write_text(TASK.replace("steps = 10", 'steps = "ten"'))
@@ -69,6 +70,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ("run --cells hyperlstm(init=papper)", ["did you mean 'paper'?"]),
         ("run --cells nowhere.py:Cell", ["nowhere.py"]),
         ("run --cells broken.py:Cell", ["broken.py", "nothing_of_that_name", "1"]),
+        ("run --cells exits.py:Cell", ["exits.py", "SystemExit"]),
         ("run --cells toys.py:Plian", ["did you mean 'Plain'?"]),
         ("run --cells toys.py:NotACell", ["NotACell", "no cell"]),
         (
@@ -99,6 +101,7 @@ def here(tmp_path, monkeypatch) -> Path:
         ("run -j 0", ["jobs"]),
         ("run --format xml", ["xml", "markdown"]),
         ("run --celss lstm", ["--celss", "--cells"]),
+        ("--versoin", ["--versoin", "--version"]),
         ("rum", ["no command 'rum'", "did you mean 'run'?"]),
         ("list clels", ["clels", "cells"]),
         ("check lsmt", ["did you mean 'lstm'?"]),
@@ -111,8 +114,9 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(here, arguments, told) -> No
         pytest.skip("this machine has CUDA")
     before = sorted(here.rglob("*"))
     result = CliRunner().invoke(main, arguments.split(" "))
-    (line,) = [text for text in result.stderr.splitlines() if "Error" in text]
+    (line,) = result.stderr.splitlines()
 
+    assert line.startswith("Error: ")
     assert result.exit_code == 2
     assert result.stdout == ""
     for part in told:

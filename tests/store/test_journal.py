@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 
 import msgspec
@@ -89,6 +90,19 @@ def test_a_key_that_a_later_minor_version_adds_is_passed_over(journal) -> None:
     journal.path.write_bytes(msgspec.json.encode(longer) + b"\n")
 
     assert list(journal) == [trial()]
+
+
+def test_a_full_disk_is_told_and_what_was_there_stays_whole(journal, monkeypatch) -> None:
+    journal.append(trial())
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cellbench.store.journal.os.fsync", full)
+    with pytest.raises(StoreError, match=r"Cannot write to .*No space left.*run the same command"):
+        journal.append(trial(seed=1))
+
+    assert next(iter(journal)) == trial()
 
 
 def _append_many(path, seeds) -> None:
