@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from cellbench.report.rows import make_rows
 from cellbench.store.folder import Folder
 from cellbench.store.journal import measurements, trials
 from cellbench.store.manifest import read_manifest
-from cellbench.sweep.local import Event, Finished
-from cellbench.sweep.plan import Plan, Unit, make_plan, measurement_id
+from cellbench.sweep.local import Event
+from cellbench.sweep.plan import Plan, make_plan, measurement_id, missing_units
 from cellbench.sweep.run import Remaining, execute, remaining
 
 
@@ -68,7 +68,7 @@ def run(asked: Asked) -> Exit:
     threads = max(1, usable_cpus() // jobs)
     argv = ["cellbench", *sys.argv[1:]]
     events = execute(plan, left, folder, device=device, jobs=jobs, threads=threads, argv=argv)
-    _carry_out(events, plan, left, asked)
+    _carry_out(events, plan, left, folder, asked)
     return _conclude(plan, list(folder.journal), asked.form)
 
 
@@ -114,22 +114,18 @@ def _print_plan(plan: Plan, left: Remaining, output: Path) -> None:
     )
 
 
-def _carry_out(events: Iterator[Event], plan: Plan, left: Remaining, asked: Asked) -> None:
+def _carry_out(
+    events: Generator[Event], plan: Plan, left: Remaining, folder: Folder, asked: Asked
+) -> None:
     """Follow the events to their end; on Ctrl-C say what is kept and how to go on."""
-    finished = len(plan.units) - len(left.units)
-
-    def counted() -> Iterator[Event]:
-        nonlocal finished
-        for event in events:
-            finished += isinstance(event, Finished) and isinstance(event.work, Unit)
-            yield event
-
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        follow(counted(), plan, left, err(), quiet=asked.quiet, verbose=asked.verbose)
+        follow(events, plan, left, err(), quiet=asked.quiet, verbose=asked.verbose)
     except KeyboardInterrupt:
+        events.close()  # ends the workers, and keeps what had arrived
+        kept = len(plan.units) - len(missing_units(plan, folder.journal))
         click.echo(
-            f"Interrupted: {finished} of {len(plan.units)} trials are kept in {asked.output}; "
+            f"Interrupted: {kept} of {len(plan.units)} trials are kept in {asked.output}; "
             "run the same command again to go on.",
             err=True,
         )

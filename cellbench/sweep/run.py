@@ -7,7 +7,7 @@ import datetime
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def execute(
     jobs: int,
     threads: int,
     argv: Sequence[str],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Do what is left of `plan`; every record is on disk before the event that tells of it.
 
     Args:
