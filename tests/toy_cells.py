@@ -61,6 +61,14 @@ class OutOfMemory(Plain):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB")
 
 
+class Hoards(Plain):
+    """Wants 8 GiB, and would touch all of it."""
+
+    def step(self, p_t, state):
+        torch.ones(1 << 31)
+        return super().step(p_t, state)
+
+
 class Dies(Plain):
     """Takes its process with it."""
 

@@ -46,6 +46,9 @@ from cellbench.sweep.worker import (
     run_trial,
 )
 
+if sys.platform == "linux":
+    import resource
+
 GRACE_S = 30.0
 """How long a worker may go on past its time limit before it is killed: a step that hangs."""
 
@@ -94,11 +97,14 @@ class Machine:
         device: As torch names it.
         threads: CPU threads a worker.
         logs: Folder for what workers print.
+        memory_bytes: Most memory a worker may hold, so that a trial that wants more ends as out
+            of memory, and does not take the machine with it; None for no limit.
     """
 
     device: str
     threads: int
     logs: Path
+    memory_bytes: int | None = None
 
 
 class Worker:
@@ -117,7 +123,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, machine.device, machine.threads, self._log), daemon=True
+            target=_serve, args=(theirs, machine, self._log), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -260,18 +266,28 @@ def _end(workers: Sequence[Worker], keep: Keep) -> None:
         worker.close()
 
 
-def _serve(connection: Connection, device: str, threads: int, log: Path) -> None:
+def _serve(connection: Connection, machine: Machine, log: Path) -> None:
     """Do what is asked over `connection`, until it closes. Runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     _redirect(log)
-    where = torch.device(device)
-    torch.set_num_threads(threads)
+    _limit_memory(machine.memory_bytes)
+    device = torch.device(machine.device)
+    torch.set_num_threads(machine.threads)
     set_precision()
-    found = environment(where, "float32", threads)
+    found = environment(device, "float32", machine.threads)
     with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is gone
         connection.send(found)
         while True:
-            connection.send(_answer(connection, where, found.digest))
+            connection.send(_answer(connection, device, found.digest))
+
+
+def _limit_memory(most_bytes: int | None) -> None:
+    """Let allocations beyond a limit fail; only Linux counts what is asked for here."""
+    if most_bytes is None or sys.platform != "linux":
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most_bytes = most_bytes if hard == resource.RLIM_INFINITY else min(most_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
 
 
 def _answer(connection: Connection, device: torch.device, env: str) -> Message:

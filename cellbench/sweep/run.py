@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from msgspec.structs import replace
 
 from cellbench.measure.environment import load_average
@@ -23,6 +24,9 @@ from cellbench.sweep.plan import Job, Plan, Unit, measurement_id, missing_units
 
 MEASURING_THREADS = 1
 """CPU threads while measuring: what a small recurrent step uses best, and the same everywhere."""
+
+MEMORY_SHARE = 0.9
+"""How much of the available memory workers may hold together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,21 @@ def execute(
     folder.path.mkdir(parents=True, exist_ok=True)
     keep = _Keeper(folder, run_id, commit)
     add_run(folder.manifest, _manifest_entry(plan, run_id, argv, commit, jobs))
-    trainers = Machine(device, threads, folder.logs)
+    trainers = Machine(device, threads, folder.logs, _memory_bytes(device, jobs))
     yield from train_units(left.units, trainers, jobs=jobs, keep=keep)
 
     def is_done(job: Job, env: str) -> bool:
         return measurement_id(job, env) in left.measured
 
-    alone = Machine(device, MEASURING_THREADS, folder.logs)
+    alone = Machine(device, MEASURING_THREADS, folder.logs, _memory_bytes(device, 1))
     yield from measure_jobs(plan.jobs, alone, is_done=is_done, keep=keep)
+
+
+def _memory_bytes(device: str, jobs: int) -> int | None:
+    """Return each worker's share of the memory that there is; a GPU keeps its own accounts."""
+    if device.startswith("cuda"):
+        return None
+    return int(MEMORY_SHARE * psutil.virtual_memory().available / jobs)
 
 
 class _Keeper:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,18 @@ def test_a_source_that_changed_under_a_run_is_a_row_that_says_so(machine, tmp_pa
 
     assert events[-1].record.status is Status.CRASHED
     assert "has changed since" in events[-1].record.error.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what is asked for")
+def test_a_cell_that_wants_too_much_memory_is_a_row(machine) -> None:
+    small = dataclasses.replace(machine, memory_bytes=2 << 30)
+    plan = plan_of("Hoards", "lstm")
+    events = train_units(plan.units, small, jobs=1, keep=lambda _: None)
+    hoards, lstm = (event.record for event in events if isinstance(event, Finished))
+
+    assert hoards.status is Status.OOM
+    assert "can't allocate memory" in hoards.error.message
+    assert lstm.status is Status.OK, "the same worker goes on"
 
 
 def test_a_step_that_hangs_is_ended(machine, monkeypatch) -> None:
