@@ -30,6 +30,7 @@ class Exit(enum.IntEnum):
     NOTHING = 5  # nothing was measured, or there is no baseline
     INCOMPARABLE = 6  # the two sides ran on machines that may not be compared
     INTERRUPTED = 130
+    UNREAD = 141  # who read the output stopped reading, as in `cellbench report | head`
 
 
 class CellbenchError(Exception):

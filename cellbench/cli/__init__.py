@@ -7,6 +7,8 @@ A command's module is imported when the command is used, and imports what it nee
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 import traceback
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -70,7 +72,10 @@ class Commands(click.Group):
         except KeyboardInterrupt:  # click would exit 1, which is our "regressed"
             click.echo("Interrupted.", err=True)
             ctx.exit(Exit.INTERRUPTED)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except BrokenPipeError:  # click would exit 1, which is our "regressed"
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(Exit.UNREAD)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception:  # noqa: BLE001 -- Python would exit 1, which is our "regressed"
             click.echo(traceback.format_exc(), err=True)

@@ -11,6 +11,13 @@ PIPE_WIDTH = 100
 """Columns where nobody tells how wide a line may be."""
 
 
+class _Console(Console):
+    """Leaves it to the command line to say what a reader who stopped reading means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def out() -> Console:
     """Return the console for results. Honours NO_COLOR, FORCE_COLOR and COLUMNS."""
     return _console(stderr=False)
@@ -24,4 +31,4 @@ def err() -> Console:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)

@@ -9,34 +9,47 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cellbench.report.columns import COLUMNS, LEGEND, caption, notes, title
+from cellbench.report.columns import COLUMNS, LEGEND, Column, caption, notes, title
 from cellbench.report.rows import Row, tables
+
+NARROWEST_CELL = 12
+"""Columns that a cell's name has at least."""
 
 
 def print_rows(rows: Sequence[Row], console: Console) -> None:
     """Print a table for each group of comparable rows."""
     for group in tables(rows):
-        console.print(_table(group))
+        columns = _that_fit(group, console.width)
+        console.print(_table(group, columns))
         console.print(Text(caption(group), style="dim"))
         for note in notes(group):
             console.print(Text(f"! {note}", style="yellow"))
+        if len(columns) < len(COLUMNS):
+            missing = ", ".join(column.heading for column in COLUMNS[len(columns) :])
+            console.print(Text(f"! no room for {missing}; widen the terminal", style="yellow"))
         console.print()
     console.print(Text(LEGEND, style="dim"))
 
 
-def _table(group: Sequence[Row]) -> Table:
+def _that_fit(group: Sequence[Row], width: int) -> tuple[Column, ...]:
+    """Return as many columns, from the left, as can stand beside the cells' names."""
+    room = width - NARROWEST_CELL - 2  # the edges
+    for place, column in enumerate(COLUMNS[1:], start=1):
+        room -= 1 + max(len(column.heading), *(len(column.write(row)) for row in group))
+        if room < 0:
+            return COLUMNS[:place]
+    return COLUMNS
+
+
+def _table(group: Sequence[Row], columns: Sequence[Column]) -> Table:
     heading = Text(title(group), style="bold")
     table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    for column in COLUMNS:
+    for column in columns:
         if column.right:
             table.add_column(column.heading, justify="right", no_wrap=True)
         else:
-            table.add_column(column.heading, overflow="fold", min_width=12)
+            table.add_column(column.heading, overflow="fold", min_width=NARROWEST_CELL)
     for row in group:
-        cells = [Text(column.write(row)) for column in COLUMNS]
-        if row.failures:
-            cells[1].stylize("red")
-        elif row.seeds and row.solved == row.seeds:
-            cells[2].stylize("green")
-        table.add_row(*cells)
+        style = "red" if row.failures else ""
+        table.add_row(*(Text(column.write(row)) for column in columns), style=style)
     return table

@@ -227,6 +227,20 @@ def test_check_passes_a_good_cell_and_fails_a_bad_one(cellbench) -> None:
     assert outcomes["parallel"] == "failed"
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_output_that_nobody_reads_is_no_regression(tmp_path, form) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "cellbench", "list", "tasks", "--format", form],
+        cwd=tmp_path, env=environment(), stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+
+    assert done.returncode == 141
+    assert done.stderr == b""
+
+
 def test_doctor_says_what_must_agree(cellbench) -> None:
     found = json.loads(cellbench("doctor", "--device", "cpu", "--format", "json").stdout)
 

@@ -180,6 +180,15 @@ def test_the_table_fits_eighty_columns_and_loses_nothing() -> None:
     assert "! gru: 1 of 1 seeds crashed: ValueError: no (mine.py:3)" in shown
 
 
+@pytest.mark.parametrize("width", [30, 40, 50, 60, 70])
+def test_a_narrow_terminal_loses_columns_from_the_right_and_says_so(width) -> None:
+    shown = terminal([ENVIRONMENT, *(trial(seed=n) for n in range(3)), measurement()], width)
+
+    assert max(map(len, shown.splitlines())) <= width
+    assert any(line.startswith(" lstm ") for line in shown.splitlines())
+    assert ("no room for" in shown) == (width < 65)
+
+
 def test_doubts_with_one_remedy_are_one_line() -> None:
     doubt = "train step spreads by 20% of its median; close other programs"
     lines = [measurement(cell, warnings=(doubt,)) for cell in ("gru", "lstm")]
