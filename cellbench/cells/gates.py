@@ -32,6 +32,24 @@ def forget_only(forget_bias: float) -> Float[Tensor, "4 1 1"]:
     return torch.tensor([0.0, forget_bias, 0.0, 0.0]).view(4, 1, 1)
 
 
+def remember(
+    gates: Float[Tensor, "4 batch features"],
+    c: Float[Tensor, "batch features"],
+    drop: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch features"]]:
+    """Return sigmoid(o), and c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * drop(tanh(g)).
+
+    Args:
+        gates: i, f, o, g, before squashing: so ordered, one sigmoid serves three.
+        c: Of the step before.
+        drop: Dropout of what is to be written; None for none.
+    """
+    ifo, g = torch.split(gates, (3, 1))
+    i, f, o = torch.sigmoid(ifo).unbind(0)
+    written = torch.tanh(g.squeeze(0))
+    return o, torch.addcmul(f * c, i, written if drop is None else drop(written))
+
+
 @final
 class GateNorm(nn.Module):
     """Layer normalisation of each gate by itself.

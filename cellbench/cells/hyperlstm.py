@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, final
 
 import torch
@@ -11,7 +13,7 @@ from torch.nn import functional
 
 from cellbench import options
 from cellbench.cells.base import Cell, State
-from cellbench.cells.gates import GateNorm, apart, by_gate, forget_only
+from cellbench.cells.gates import GateNorm, apart, by_gate, forget_only, remember
 
 
 class HyperLSTMState(NamedTuple):
@@ -187,10 +189,7 @@ class HyperLSTM(Cell):
         gates = self.norm(torch.addcmul(torch.addcmul(b, d_x, w_x), d_h, w_h))
         if self.forget_bias:
             gates = gates + self.forget_offset
-        ifo, g = gates.split((3, 1))
-        i, f, o = torch.sigmoid(ifo).unbind(0)
-        g = self._drop(torch.tanh(g.squeeze(0)), self.recurrent_dropout)
-        c = torch.addcmul(f * c, i, g)
+        o, c = remember(gates, c, self._drop(self.recurrent_dropout))
         h = o * torch.tanh(self.norm_c(c))
         return h, HyperLSTMState(h, c, new_hyper_h, hyper_c)
 
@@ -207,10 +206,7 @@ class HyperLSTM(Cell):
         gates = self.hyper_norm(apart(gates, 4))
         if self.forget_bias:
             gates = gates + self.forget_offset
-        ifo, g = gates.split((3, 1))
-        i, f, o = torch.sigmoid(ifo).unbind(0)
-        g = self._drop(torch.tanh(g.squeeze(0)), self.hyper_recurrent_dropout)
-        hyper_c = torch.addcmul(f * hyper_c, i, g)
+        o, hyper_c = remember(gates, hyper_c, self._drop(self.hyper_recurrent_dropout))
         return o * torch.tanh(self.hyper_norm_c(hyper_c)), hyper_c
 
     def _scales(
@@ -227,7 +223,6 @@ class HyperLSTM(Cell):
         b = torch.baddbmm(self.bias, apart(z_b, 4), self.scale_bias)
         return d_h, d_x, b
 
-    def _drop(
-        self, g: Float[Tensor, "batch features"], chance: float
-    ) -> Float[Tensor, "batch features"]:
-        return functional.dropout(g, chance) if chance and self.training else g
+    def _drop(self, chance: float) -> Callable[[Tensor], Tensor] | None:
+        """Return dropout while training, if there is any."""
+        return partial(functional.dropout, p=chance) if chance and self.training else None

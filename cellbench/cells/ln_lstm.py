@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cellbench import options
 from cellbench.cells.base import Cell, State
-from cellbench.cells.gates import GateNorm, apart, by_gate, forget_only
+from cellbench.cells.gates import GateNorm, apart, by_gate, forget_only, remember
 
 
 class LNLSTMState(NamedTuple):
@@ -85,8 +85,6 @@ class LNLSTM(Cell):
         gates = self.norm(apart(gates, 4))
         if self.forget_bias:
             gates = gates + self.forget_offset
-        ifo, g = gates.split((3, 1))
-        i, f, o = torch.sigmoid(ifo).unbind(0)
-        c = torch.addcmul(f * c, i, torch.tanh(g.squeeze(0)))
+        o, c = remember(gates, c)
         h = o * torch.tanh(self.norm_c(c))
         return h, LNLSTMState(h, c)

@@ -66,30 +66,23 @@ def failed_trial(unit: Unit, status: Status, error: Failure, started_at: str) ->
 
 
 def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
-    job, test, status, reason = unit.job, learned.test, learned.status, learned.reason
+    test, status, reason = learned.test, learned.status, learned.reason
     if test is not None and not (math.isfinite(test.loss) and math.isfinite(test.metric)):
         status, reason, test = Status.DIVERGED, "the test loss was not finite", None
-    solved = learned.steps_to_solve
-    return Trial(
-        unit_id=unit.unit_id,
-        cell=job.spec.text,
-        cell_source=job.spec.source_digest,
-        level=job.level,
-        seed=unit.seed,
-        settings=job.settings,
-        status=status,
-        error=Failure(type=status.value, message=reason) if reason else None,
-        time_limit_s=unit.time_limit_s,
+    solved, task = learned.steps_to_solve, unit.job.task
+    error = Failure(type=status.value, message=reason)
+    return replace(
+        failed_trial(unit, status, error, started_at),
+        error=error if reason else None,
         curve=tuple(learned.curve),
         steps=learned.steps,
         steps_to_solve=solved,
-        sequences_to_solve=None if solved is None else solved * job.task.budget.batch,
+        sequences_to_solve=None if solved is None else solved * task.budget.batch,
         test_metric=test.metric if test else None,
         test_loss=test.loss if test else None,
-        skill=job.task.skill(test.metric) if test else None,
+        skill=task.skill(test.metric) if test else None,
         exact_rate=test.exact_rate if test else None,
         train_s=learned.train_s,
-        started_at=started_at,
     )
 
 
