@@ -44,7 +44,7 @@ def remember(
         c: Of the step before.
         drop: Dropout of what is to be written; None for none.
     """
-    ifo, g = torch.split(gates, (3, 1))
+    ifo, g = torch.split(gates, [3, 1])
     i, f, o = torch.sigmoid(ifo).unbind(0)
     written = torch.tanh(g.squeeze(0))
     return o, torch.addcmul(f * c, i, written if drop is None else drop(written))
