@@ -105,6 +105,16 @@ class TouchesPrecision(Plain):
 
     def step(self, p_t, state):
         torch.backends.cuda.matmul.allow_tf32 = True
+        torch.set_default_dtype(torch.float64)
+        return super().step(p_t, state)
+
+
+class NeedsItsPeace(Plain):
+    """Fails where another cell has changed what is global."""
+
+    def step(self, p_t, state):
+        if torch.backends.cuda.matmul.allow_tf32 or torch.get_default_dtype() != torch.float32:
+            raise RuntimeError("somebody was here")
         return super().step(p_t, state)
 
 

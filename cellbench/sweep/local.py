@@ -272,13 +272,21 @@ def _serve(connection: Connection, machine: Machine, log: Path) -> None:
     _redirect(log)
     _limit_memory(machine.memory_bytes)
     device = torch.device(machine.device)
-    torch.set_num_threads(machine.threads)
-    set_precision()
+    _settle(machine.threads)
     found = environment(device, "float32", machine.threads)
     with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is gone
         connection.send(found)
         while True:
             connection.send(_answer(connection, device, found.digest))
+            _settle(machine.threads)  # whatever the last cell did to it
+
+
+def _settle(threads: int) -> None:
+    """Set what is global in torch: one cell's changes must not reach the next."""
+    set_precision()
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
 
 
 def _limit_memory(most_bytes: int | None) -> None:

@@ -80,6 +80,14 @@ def test_a_source_that_changed_under_a_run_is_a_row_that_says_so(machine, tmp_pa
     assert "has changed since" in events[-1].record.error.message
 
 
+def test_what_one_cell_does_to_torch_does_not_reach_the_next(machine) -> None:
+    plan = plan_of("TouchesPrecision", "NeedsItsPeace")
+    events = train_units(plan.units, machine, jobs=1, keep=lambda _: None)
+    statuses = [event.record.status for event in events if isinstance(event, Finished)]
+
+    assert statuses[1] is Status.OK
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what is asked for")
 def test_a_cell_that_wants_too_much_memory_is_a_row(machine) -> None:
     small = dataclasses.replace(machine, memory_bytes=2 << 30)

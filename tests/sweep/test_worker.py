@@ -149,6 +149,7 @@ def test_a_cell_whose_parallel_form_is_another_cell_gets_no_speed() -> None:
 def test_a_cell_that_touches_the_precision_flags_is_told_on() -> None:
     found = measurement_of("TouchesPrecision")
     set_precision()
+    torch.set_default_dtype(torch.float32)
 
     assert any("precision" in warning for warning in found.warnings)
 
