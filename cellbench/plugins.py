@@ -137,15 +137,15 @@ def _parse_unchanged(text: str, root: Path, source_digest: str) -> CellSpec:
     return spec
 
 
-def check_buildable(spec: CellSpec, input_size: int = 8, hidden_size: int = 64) -> None:
-    """Build the cell once and throw it away; take no random numbers.
+def check_buildable(spec: CellSpec, input_size: int = 8, hidden_size: int = 64) -> Cell:
+    """Build the cell once, to see that it can be done; take no random numbers.
 
     Raises:
         OptionError: The cell refuses the value of an option.
         PluginError: It cannot be built, or is no cell.
     """
     with torch.random.fork_rng(devices=[]):
-        spec.build(input_size, hidden_size)
+        return spec.build(input_size, hidden_size)
 
 
 def split_cells(text: str) -> list[str]:

@@ -75,12 +75,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         steps: Most training steps.
         device: Kind of device, "cpu" or "cuda".
         dtype: Of parameters and inputs.
+        unroll: How cells are carried through time, as asked: "auto", "stepwise", "parallel".
+        checkpoint: Whether steps are computed again in the backward pass, to save memory.
     """
 
     hidden: int
     steps: int
     device: str
     dtype: str = "float32"
+    unroll: str = "auto"
+    checkpoint: bool = False
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

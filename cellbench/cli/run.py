@@ -29,6 +29,14 @@ from cellbench.cli.options import DEFAULT_OUTPUT, device_option, format_option
 @click.option("--steps", type=click.IntRange(1), help="Cap on the training steps of a trial.")
 @click.option("--time-limit", type=float, metavar="S", help="Most seconds of training a trial.")
 @click.option(
+    "--unroll", type=click.Choice(["auto", "stepwise", "parallel"]), default="auto",
+    show_default=True, help="How cells are carried through time.",
+)  # fmt: skip
+@click.option(
+    "--checkpoint", is_flag=True,
+    help="For very long sequences: memory with the square root of time, for more time.",
+)  # fmt: skip
+@click.option(
     "--resume/--fresh", default=True, show_default=True,
     help="Do only what is missing, or everything again; nothing is deleted either way.",
 )  # fmt: skip

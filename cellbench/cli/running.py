@@ -27,6 +27,7 @@ from cellbench.store.manifest import read_manifest
 from cellbench.sweep.local import Event
 from cellbench.sweep.plan import Plan, make_plan, measurement_id, missing_units
 from cellbench.sweep.run import Remaining, execute, remaining
+from cellbench.unroll import Carrier, Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,8 @@ class Asked:
     hidden: int
     steps: int | None
     time_limit: float | None
+    unroll: str
+    checkpoint: bool
     resume: bool
     remeasure: bool
     output: Path
@@ -76,21 +79,23 @@ def _plan(asked: Asked, device: str) -> Plan:
     limit_s = asked.time_limit
     if limit_s is not None and not 0 < limit_s < math.inf:
         raise OptionError(f"--time-limit must be a number of seconds above 0, not {limit_s:g}.")
+    carrier = Carrier(Way(asked.unroll), asked.checkpoint)
     return make_plan(
-        _cells(asked.cells),
+        _cells(asked.cells, carrier),
         _tasks(asked.tasks, asked.suite),
         parse_seeds(asked.seeds),
         hidden=asked.hidden,
         device=device.partition(":")[0],
+        carrier=carrier,
         most_steps=asked.steps,
         time_limit_s=limit_s,
     )
 
 
-def _cells(text: str) -> list[CellSpec]:
+def _cells(text: str, carrier: Carrier) -> list[CellSpec]:
     specs = [parse_cell(expression) for expression in split_cells(text)]
     for spec in specs:
-        check_buildable(spec)
+        carrier.chosen(check_buildable(spec))
     return specs
 
 

@@ -50,7 +50,7 @@ def caption(table: Sequence[Row]) -> str:
     row = table[0]
     machine = next((r.machine_name for r in table if r.machine_name), "not measured")
     made = f"hidden {row.hidden}, at most {row.budget_steps} steps of {row.batch} sequences"
-    return f"{made}; {machine}"
+    return f"{made}{', checkpointed' if row.checkpoint else ''}; {machine}"
 
 
 def notes(table: Sequence[Row]) -> list[str]:

@@ -1,7 +1,7 @@
 """What a table says of each cell on each level: one row a job and machine.
 
-Rows stand in one table only if they can be compared: same level, digest, width, budget, device
-and dtype; speeds besides that only if the machine's comparability key is the same.
+Rows stand in one table only if they can be compared: same level, digest, width, budget, device,
+dtype and checkpointing; speeds besides that only if the machine's comparability key is the same.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     device: str
     dtype: str
+    unroll: str
+    checkpoint: bool
     level_digest: str
     cell_source: str
     seeds: int = 0
@@ -120,7 +122,7 @@ def tables(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield groups of rows that may stand in one table, in order of their level's name."""
 
     def group(row: Row) -> tuple[Any, ...]:
-        settings = (row.hidden, row.budget_steps, row.device, row.dtype)
+        settings = (row.hidden, row.budget_steps, row.device, row.dtype, row.checkpoint)
         return (*_naturally(row.level), row.level_digest, *settings, row.machine)
 
     machines = {group(row)[:-1]: row.machine for row in rows if row.machine}
@@ -199,7 +201,7 @@ def _measurement_notes(found: dict[Any, Any]) -> Iterator[str]:
 
 def _with_unique_ids(rows: list[Row]) -> list[Row]:
     """Lengthen ids that stand for several rows by the settings in which these differ."""
-    for name in ("hidden", "budget_steps", "device", "dtype", "level_digest", "cell_source"):
+    for name in (*JOB[4:], "level_digest", "cell_source"):
         counts = Counter(row.id for row in rows)
         kinds = {row.id: {getattr(r, name) for r in rows if r.id == row.id} for row in rows}
         rows = [

@@ -12,6 +12,7 @@ from cellbench.store.journal import environments, measurements, trials
 
 JOB = [
     "level", "level_digest", "cell", "cell_source", "hidden", "budget_steps", "device", "dtype",
+    "unroll", "checkpoint",
 ]  # fmt: skip
 """The columns that name a job: trials and measurements of one job agree in all of them."""
 
@@ -50,6 +51,8 @@ def _job(cell: str, source: str, level: Level, settings: Settings) -> dict[str, 
         "budget_steps": settings.steps,
         "device": settings.device,
         "dtype": settings.dtype,
+        "unroll": settings.unroll,
+        "checkpoint": settings.checkpoint,
         "metric": level.metric,
         "trivial": level.trivial,
         "perfect": level.perfect,

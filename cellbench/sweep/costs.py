@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from cellbench.catalog import Task
-from cellbench.cells.base import Cell, ParallelCell
+from cellbench.cells.base import Cell
 from cellbench.generators.stream import Stream
 from cellbench.measure.memory import measure_memory, tensor_bytes
 from cellbench.measure.operations import count_operations
@@ -20,7 +20,7 @@ from cellbench.record import Measurement, Parameters
 from cellbench.train.draws import Question, draw
 from cellbench.train.loop import Trainer
 from cellbench.train.model import SequenceModel
-from cellbench.unroll import slices, stepwise, unroll
+from cellbench.unroll import Carrier, Way, slices, stepwise, unroll
 
 PARITY_STEPS = 64
 PARITY_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
@@ -39,10 +39,10 @@ def measure_costs(found: Measurement, model: SequenceModel, task: Task) -> Measu
     flags = precision_flags()
     question = _questions(task, device)
     x = model.embedding(question.inputs).detach()
-    error = parity_error(model.cell, x[:PARITY_STEPS])
+    error = parity_error(model.cell, x[:PARITY_STEPS], model.carrier)
     found = replace(
         found,
-        unrolled="parallel" if isinstance(model.cell, ParallelCell) else "stepwise",
+        unrolled=model.carrier.chosen(model.cell).value,
         parity_error=error if math.isfinite(error) else None,
         parity_ok=error <= PARITY_TOLERANCE[x.dtype],
         parameters=_parameters(model),
@@ -102,23 +102,23 @@ def _time(
     )
 
 
-def parity_error(cell: Cell, x: Tensor) -> float:
+def parity_error(cell: Cell, x: Tensor, carrier: Carrier) -> float:
     """Return the largest difference, in outputs and final state, between how `cell` is carried
-    through time and stepwise, relative to the largest stepwise value; 0 without another way.
+    through time and stepwise, relative to the largest stepwise value; 0 for stepwise itself.
     """  # noqa: D205 -- one sentence, too long for a line
-    if not isinstance(cell, ParallelCell):
+    if carrier.chosen(cell) is Way.STEPWISE and not carrier.checkpoint:
         return 0.0
     was_training = cell.training
     cell.eval()
+    fast, fast_state = carrier(cell, x)  # with gradients: without, nothing is checkpointed
     with torch.no_grad():
-        p, state = cell.project(x), cell.initial_state(x.shape[1])
-        fast, fast_state = cell.parallel(p, state)
-        slow, slow_state = stepwise(cell, p, state)
+        slow, slow_state = stepwise(cell, cell.project(x), cell.initial_state(x.shape[1]))
     cell.train(was_training)
     return max(map(_difference, (fast, *fast_state), (slow, *slow_state)))
 
 
 def _difference(found: Tensor, right: Tensor) -> float:
+    found = found.detach()
     if not (right.is_floating_point() or right.is_complex()):
         return 0.0 if torch.equal(found, right) else math.inf
     error = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))

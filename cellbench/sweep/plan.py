@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import msgspec
+
 from cellbench.catalog import Task
 from cellbench.plugins import CellSpec
 from cellbench.record import AnyLine, Level, Settings, Status
 from cellbench.store.journal import trials
+from cellbench.unroll import Carrier, Way
 
 
 def digest(*parts: object) -> str:
@@ -36,9 +39,13 @@ class Job:
     @property
     def key(self) -> str:
         """Digest of all that decides a result, but for the seed."""
-        settings = [self.settings.hidden, self.settings.steps]
-        machine = [self.settings.device, self.settings.dtype]
-        return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings, machine)
+        settings = msgspec.to_builtins(self.settings)
+        return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings)
+
+    @property
+    def carrier(self) -> Carrier:
+        """How the cell is carried through time."""
+        return Carrier(Way(self.settings.unroll), self.settings.checkpoint)
 
     @property
     def level(self) -> Level:
@@ -90,6 +97,7 @@ def make_plan(
     *,
     hidden: int,
     device: str,
+    carrier: Carrier = Carrier(),  # noqa: B008 -- it is frozen
     most_steps: int | None = None,
     time_limit_s: float | None = None,
 ) -> Plan:
@@ -98,6 +106,7 @@ def make_plan(
     Args:
         hidden: Features of each cell's output.
         device: Kind of device.
+        carrier: How cells are carried through time.
         most_steps: Cap on the training steps of each level's budget.
         time_limit_s: Most seconds of training a unit.
     """
@@ -109,6 +118,8 @@ def make_plan(
                 hidden=hidden,
                 steps=min(task.budget.steps, most_steps or task.budget.steps),
                 device=device,
+                unroll=carrier.way.value,
+                checkpoint=carrier.checkpoint,
             ),
         )
         for task, spec in product(tasks, cells)

@@ -22,9 +22,10 @@ def build(job: Job, seed: int, device: torch.device) -> SequenceModel:
     """Return a fresh model of `job`, the same for equal seeds on every device."""
     torch.manual_seed(seed)  # for torch's own initialisations; set nowhere else
     generator = job.task.generator
-    return SequenceModel(
-        job.spec.build, generator.reads, generator.answers, job.settings.hidden
-    ).to(device)
+    model = SequenceModel(
+        job.spec.build, generator.reads, generator.answers, job.settings.hidden, job.carrier
+    )
+    return model.to(device)
 
 
 def run_trial(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cellbench.cells.base import Cell
 from cellbench.generators.base import Space, Tokens
-from cellbench.unroll import unroll
+from cellbench.unroll import Carrier
 
 ONE_HOT_UP_TO = 64
 """Tokens a vocabulary may have to be fed as one-hot vectors, as the published set-ups do.
@@ -44,6 +44,7 @@ class SequenceModel(nn.Module):
         reads: What the level's inputs are made of.
         answers: What its targets are made of.
         hidden_size: Asked of the cell.
+        carrier: How the cell is carried through time.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class SequenceModel(nn.Module):
         reads: Space,
         answers: Space,
         hidden_size: int,
+        carrier: Carrier = Carrier(),  # noqa: B008 -- it is frozen
     ) -> None:
         super().__init__()
+        self.carrier = carrier
         self.embedding, features = _embed(reads, hidden_size)
         self.cell = make_cell(features, hidden_size)
         self.readout = nn.Linear(self.cell.hidden_size, answers.size)
@@ -65,7 +68,7 @@ class SequenceModel(nn.Module):
             CellShapeError: The cell's outputs are not `[time, batch, hidden_size]`.
         """
         x = self.embedding(inputs)
-        hidden, _ = unroll(self.cell, x)
+        hidden, _ = self.carrier(self.cell, x)
         wanted = (*x.shape[:2], self.cell.hidden_size)
         if tuple(hidden.shape) != wanted:
             raise CellShapeError(

@@ -70,6 +70,8 @@ def here(tmp_path, monkeypatch) -> Path:
         ("run --cells hyperlstm(init=papper)", ["did you mean 'paper'?"]),
         ("run --cells nowhere.py:Cell", ["nowhere.py"]),
         ("run --cells broken.py:Cell", ["broken.py", "nothing_of_that_name", "1"]),
+        ("run --cells lstm,hyperlstm --unroll parallel", ["HyperLSTM has no parallel form"]),
+        ("run --unroll paralel", ["paralel", "parallel"]),
         ("run --cells exits.py:Cell", ["exits.py", "SystemExit"]),
         ("run --cells toys.py:Plian", ["did you mean 'Plain'?"]),
         ("run --cells toys.py:NotACell", ["NotACell", "no cell"]),

@@ -16,6 +16,7 @@ from cellbench.sweep import worker
 from cellbench.sweep.costs import operations_per_step, parity_error, state_bytes
 from cellbench.sweep.plan import make_plan
 from cellbench.sweep.worker import run_measurement, run_trial
+from cellbench.unroll import Carrier, Way
 
 CPU = torch.device("cpu")
 TOYS = str(Path(__file__).parent.parent / "toy_cells.py")
@@ -146,6 +147,31 @@ def test_a_cell_whose_parallel_form_is_another_cell_gets_no_speed() -> None:
     assert found.status is Status.OK
 
 
+@pytest.mark.parametrize("way", list(Way))
+def test_the_way_through_time_is_recorded_as_it_was(way) -> None:
+    set_precision()
+    job = plan_of("min_gru", carrier=Carrier(way)).jobs[0]
+    found = run_measurement(job, CPU, "env")
+
+    assert found.unrolled == ("stepwise" if way is Way.STEPWISE else "parallel")
+    assert (found.parity_error == 0) == (way is Way.STEPWISE)
+    assert found.settings.unroll == way
+
+
+def test_a_checkpointed_trial_learns_the_same_with_less_memory() -> None:
+    plans = [
+        plan_of("gru", "adding/length-200", carrier=Carrier(Way.STEPWISE, checkpoint), most_steps=2)
+        for checkpoint in (False, True)
+    ]
+    plain, less = (run_trial(plan.units[0], CPU) for plan in plans)
+    measured, measured_less = (run_measurement(plan.jobs[0], CPU, "env") for plan in plans)
+
+    assert plain.unit_id != less.unit_id
+    assert less.test_loss == pytest.approx(plain.test_loss, rel=1e-5)
+    assert measured_less.memory.peak_allocated_bytes < 0.4 * measured.memory.peak_allocated_bytes
+    assert measured_less.parity_error < 1e-6
+
+
 def test_a_cell_that_touches_the_precision_flags_is_told_on() -> None:
     found = measurement_of("TouchesPrecision")
     set_precision()
@@ -168,7 +194,7 @@ def test_parity_sees_the_final_state_as_well() -> None:
     cell.step = lambda p_t, state: (p_t[:, :1].expand(-1, 3), (state[0] + 1,))
     x = torch.ones(4, 2, 2)
 
-    assert parity_error(cell, x) == pytest.approx(3 / 4)
+    assert parity_error(cell, x, Carrier()) == pytest.approx(3 / 4)
 
 
 def test_sizes_are_of_one_sequence_whatever_the_batch() -> None:
