@@ -46,6 +46,43 @@ class NotANumber(Plain):
         return y * math.nan, state
 
 
+class RaisesModule(nn.LSTMCell):
+    """Fails whenever it is called, as a module from elsewhere."""
+
+    def forward(self, x, state=None):
+        raise ZeroDivisionError("never works")
+
+
+class ScalarModule(nn.LSTMCell):
+    """Gives one number for all, as a module from elsewhere."""
+
+    def forward(self, x, state=None):
+        return super().forward(x, state)[0].mean()
+
+
+class WrongShapeModule(nn.LSTMCell):
+    """Gives fewer features than it takes back, as a module from elsewhere."""
+
+    def forward(self, x, state=None):
+        h, c = super().forward(x, state)
+        return h[:, :3], c
+
+
+class NotANumberModule(nn.GRUCell):
+    """Gives NaN, as a module from elsewhere."""
+
+    def forward(self, x, state=None):
+        return super().forward(x, state) * math.nan
+
+
+class NotANumberLayer(nn.LSTM):
+    """Gives NaN over whole sequences, as a module from elsewhere."""
+
+    def forward(self, x, state=None):
+        y, state = super().forward(x, state)
+        return y * math.nan, tuple(part * math.nan for part in state)
+
+
 class WrongShape(Plain):
     """Gives one feature too many."""
 

@@ -1,6 +1,8 @@
 """Modules of other projects as cells: what `nn.LSTM` and `nn.LSTMCell` look like is enough.
 
-What a module is, is found out by calling it; nothing is taken from its attributes.
+What a module is, is found out by calling it. Only of one that is derived from PyTorch's own
+cells, and fails when it is called, its class is believed: it is a cell that fails, and what it
+does in a run is for the run to record.
 """
 
 from __future__ import annotations
@@ -47,7 +49,13 @@ def as_cell(module: nn.Module, input_size: int) -> Cell:
             return LayerCell(module, input_size)
         as_step = _call(module, _ramp(module, BATCH, input_size))
         if _is_step(as_step):
-            return StepCell(module, input_size)
+            try:
+                return StepCell(module, input_size)
+            except _FailsError:
+                if not _fails_as_declared(module, as_step):
+                    raise
+    if isinstance(module, nn.RNNCellBase) and _fails_as_declared(module, as_step):
+        return StepCell(module, input_size, _declared(module))
     raise PluginError(
         f"{type(module).__name__} cannot be used as a cell. For x [time={TIME}, batch={BATCH}, "
         f"input={input_size}] it {_shown(as_layer)}; for x [batch={BATCH}, input={input_size}] "
@@ -116,12 +124,19 @@ class StepCell(Cell):
     Args:
         module: The module; its parameters become the cell's.
         input_size: Features of each input vector.
+        state: What it carries, for one that cannot be probed.
     """
 
-    def __init__(self, module: nn.Module, input_size: int) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        input_size: int,
+        state: Tensor | tuple[Tensor, ...] | None = None,
+    ) -> None:
         super().__init__()
-        with _at_rest(module):
-            state = _step_probe(module, input_size)
+        if state is None:
+            with _at_rest(module):
+                state = _step_probe(module, input_size)
         h = _tensors(state)[0]
         self.module = module
         self.input_size = input_size
@@ -241,7 +256,7 @@ def _layer_probe(module: nn.Module, input_size: int) -> tuple[Tensor, Tensor | t
     other_start, other_end = x.clone(), x.clone()
     other_start[0, 0] += 1
     other_end[-1] += 1
-    moved = (_checked(module, other_start)[0] != y).flatten(2).any(2)
+    moved = _differ(_checked(module, other_start)[0], y).flatten(2).any(2)
     batch_first = bool(moved[0, 1]) and not bool(moved[1:].any())
     if batch_first or any(tensor.shape[1] != BATCH for tensor in _tensors(state)):
         raise PluginError(
@@ -249,7 +264,7 @@ def _layer_probe(module: nn.Module, input_size: int) -> tuple[Tensor, Tensor | t
             f"[time={TIME}, batch={BATCH}]. Build it with batch_first=False; cellbench hands it "
             "[time, batch, input]."
         )
-    if bool((_checked(module, other_end)[0][0] != y[0]).any()):
+    if bool(_differ(_checked(module, other_end)[0][0], y[0]).any()):
         raise PluginError(
             f"{name} looks ahead: its first output changes with the last input. Only a layer "
             "that reads in one direction can be carried through time: use bidirectional=False."
@@ -264,7 +279,7 @@ def _step_probe(module: nn.Module, input_size: int) -> Tensor | tuple[Tensor, ..
     state: Tensor | tuple[Tensor, ...] = _checked(module, x)
     again = _checked(module, x, _zeros(state))
     if not _is_step(again) or _shapes(again) != _shapes(state):
-        raise PluginError(
+        raise _FailsError(
             f"{type(module).__name__} returns {_shapes(state)}, but {_shown(again)} when "
             "that is handed back as its state: return h or (h, c) as nn.LSTMCell does, each as it "
             "is to be handed back."
@@ -273,15 +288,39 @@ def _step_probe(module: nn.Module, input_size: int) -> Tensor | tuple[Tensor, ..
     return state
 
 
+def _fails_as_declared(module: nn.Module, answer: object) -> bool:
+    """Whether a module that fails is one of PyTorch's cells: not one that gives an output besides
+    its state, which would be taken for a part of it.
+    """  # noqa: D205 -- one sentence, too long for a line
+    if not isinstance(module, nn.RNNCellBase):
+        return False
+    return isinstance(_declared(module), tuple) or not isinstance(answer, tuple)
+
+
+def _declared(module: nn.RNNCellBase) -> Tensor | tuple[Tensor, ...]:
+    """Return a state as the class of `module` declares it."""
+    h = module.weight_hh.new_zeros(BATCH, module.hidden_size)
+    return (h, h) if isinstance(module, nn.LSTMCell) else h
+
+
+class _FailsError(PluginError):
+    """It cannot be called as it must be: no cell, or one that fails."""
+
+
 def _checked(module: nn.Module, *args: object) -> Any:
     answer = _call(module, *args)
     if isinstance(answer, _Raised):
         with_state = " and the state that it returned" if len(args) > 1 else ""
-        raise PluginError(
+        raise _FailsError(
             f"{type(module).__name__} {_shown(answer)} when called with x{with_state}: make "
             "forward(x, state=None) take its own state back."
         ) from answer.error
     return answer
+
+
+def _differ(a: Tensor, b: Tensor) -> Tensor:
+    """Return where two tensors differ; NaN is like NaN, since it is a run that diverges."""
+    return (a != b) & ~(a.isnan() & b.isnan())
 
 
 def _zeros(state: Any) -> Any:
@@ -292,7 +331,7 @@ def _zeros(state: Any) -> Any:
 
 def _hold_to_zeros(name: str, alone: Tensor, from_zeros: Tensor) -> None:
     """Raise unless starting from zeros is what the module does by itself."""
-    if not torch.allclose(alone, from_zeros, rtol=1e-4, atol=1e-6):
+    if not torch.allclose(alone, from_zeros, rtol=1e-4, atol=1e-6, equal_nan=True):
         raise PluginError(
             f"{name} does not start from zeros: its outputs without a state are off by up to "
             f"{(alone - from_zeros).abs().max():.2g} from those for a state of zeros. A start "
