@@ -141,16 +141,21 @@ def _carry_out(
 
 def _conclude(plan: Plan, lines: Sequence[AnyLine], form: str) -> Exit:
     """Print the rows of `plan`, and choose the exit code."""
-    units = {unit.unit_id for unit in plan.units}
-    mine = [line for line in lines if _belongs(line, plan, units)]
+    mine = _of_plan(plan, lines)
     show_rows(make_rows(mine, [job.spec.text for job in plan.jobs]), form)
     ended = {trial.status for trial in trials(mine)} | {m.status for m in measurements(mine)}
     return Exit.OK if ended <= {Status.OK} else Exit.FAILED
 
 
-def _belongs(line: AnyLine, plan: Plan, units: set[str]) -> bool:
-    if isinstance(line, Trial):
-        return line.unit_id in units
-    if isinstance(line, Measurement):
-        return any(measurement_id(job, line.env) == line.measurement_id for job in plan.jobs)
-    return True
+def _of_plan(plan: Plan, lines: Sequence[AnyLine]) -> list[AnyLine]:
+    """Leave out the trials and measurements that `plan` did not ask for."""
+    envs = {line.env for line in lines if isinstance(line, Measurement)}
+    units = {unit.unit_id for unit in plan.units}
+    measured = {measurement_id(job, env) for env in envs for job in plan.jobs}
+
+    def is_asked_for(line: AnyLine) -> bool:
+        if isinstance(line, Trial):
+            return line.unit_id in units
+        return not isinstance(line, Measurement) or line.measurement_id in measured
+
+    return [line for line in lines if is_asked_for(line)]
