@@ -75,7 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         steps: Most training steps.
         device: Kind of device, "cpu" or "cuda".
         dtype: Of parameters and inputs.
-        unroll: How cells are carried through time, as asked: "auto", "stepwise", "parallel".
+        unroll: How cells are carried through time, as asked: "auto", "stepwise", "compiled",
+            "parallel".
         checkpoint: Whether steps are computed again in the backward pass, to save memory.
     """
 
@@ -123,6 +124,10 @@ class Environment(Line, frozen=True, kw_only=True, tag="environment"):
     facts: dict[str, Any]
 
 
+Unrolled = Literal["", "stepwise", "compiled", "parallel"]
+"""How a cell was carried through time; "" where it did not come to that."""
+
+
 class Trial(Line, frozen=True, kw_only=True, tag="trial"):
     """What training one unit left.
 
@@ -140,8 +145,15 @@ class Trial(Line, frozen=True, kw_only=True, tag="trial"):
         skill: (test metric - trivial) / (perfect - trivial).
         exact_rate: Share of test sequences with every scored position right; for
             regression, None.
-        train_s: Seconds of training, looks at validation included. The machine may have been
-            shared: no measure of speed.
+        train_s: Seconds of training, looks at validation included, compilation excluded. The
+            machine may have been shared: no measure of speed. Of a stack, this seed's share.
+        unrolled: How the cell was carried through time: "stepwise", "compiled" or "parallel".
+        captured: Whether whole training steps were replayed as one CUDA graph.
+        fallback: Why not in the way that was asked for, or that "auto" would have liked.
+        parity_error: Largest difference between that way and stepwise, relative to the
+            largest output, before training; 0 for stepwise itself.
+        compile_s: Seconds of tracing and compiling before the first step.
+        stacked: Seeds that were trained at once as one batched model, this one included.
         env: Digest of the environment.
         run_id: The run it came from.
     """
@@ -164,6 +176,12 @@ class Trial(Line, frozen=True, kw_only=True, tag="trial"):
     skill: float | None = None
     exact_rate: float | None = None
     train_s: float = 0.0
+    unrolled: Unrolled = ""
+    captured: bool = False
+    fallback: str = ""
+    parity_error: float | None = None
+    compile_s: float = 0.0
+    stacked: int = 1
     started_at: str = ""
     commit: str = ""
     env: str = ""
@@ -237,7 +255,9 @@ class Measurement(Line, frozen=True, kw_only=True, tag="measurement"):
 
     Attributes:
         measurement_id: Digest of cell, its source, level, settings and environment.
-        unrolled: How the cell was carried through time: "parallel" or "stepwise".
+        unrolled: How the cell was carried through time: "stepwise", "compiled" or "parallel".
+        fallback: Why not in the way that was asked for.
+        compile_s: Seconds of tracing and compiling, in no timing.
         parity_error: Largest difference between that way and stepwise, relative to the
             largest output; 0 for stepwise itself. Measured before any timing.
         parity_ok: Whether the error is one of rounding. If not, there are no timings.
@@ -258,7 +278,9 @@ class Measurement(Line, frozen=True, kw_only=True, tag="measurement"):
     settings: Settings
     status: Status
     error: Failure | None = None
-    unrolled: Literal["", "parallel", "stepwise"] = ""
+    unrolled: Unrolled = ""
+    fallback: str = ""
+    compile_s: float = 0.0
     parity_error: float | None = None
     parity_ok: bool = False
     parameters: Parameters | None = None
