@@ -20,12 +20,7 @@ from cellbench.record import Measurement, Parameters
 from cellbench.train.draws import Question, draw
 from cellbench.train.loop import Trainer
 from cellbench.train.model import SequenceModel
-from cellbench.unroll import Carrier, Way, slices, stepwise, unroll
-
-PARITY_STEPS = 64
-PARITY_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-"""Largest relative difference between two ways of carrying a cell through time that is rounding:
-about a thousand units in the last place, which `PARITY_STEPS` steps can add up to."""
+from cellbench.unroll import slices, stepwise, unroll
 
 
 def measure_costs(found: Measurement, model: SequenceModel, task: Task) -> Measurement:
@@ -39,20 +34,22 @@ def measure_costs(found: Measurement, model: SequenceModel, task: Task) -> Measu
     flags = precision_flags()
     question = _questions(task, device)
     x = model.embedding(question.inputs).detach()
-    error = parity_error(model.cell, x[:PARITY_STEPS], model.carrier)
+    carried = model.carrier.prepare(model.cell, x, calls=found.settings.steps)
+    error = carried.parity_error
     found = replace(
         found,
-        unrolled=model.carrier.chosen(model.cell).value,
+        unrolled=carried.way.value,
+        fallback=carried.fallback,
+        compile_s=carried.compile_s,
         parity_error=error if math.isfinite(error) else None,
-        parity_ok=error <= PARITY_TOLERANCE[x.dtype],
+        parity_ok=carried.parity_ok,
         parameters=_parameters(model),
         operations=operations_per_step(model.cell, x),
         state_bytes=state_bytes(model.cell, x),
         state_grows=model.cell.grows,
     )
     if not found.parity_ok:
-        warning = f"parallel and stepwise differ by {error:.1e}; not timed"
-        return replace(found, warnings=(warning,))
+        return replace(found, warnings=(f"{carried.fallback}; not timed",))
     found = _time(found, model, task, question, x)
     if precision_flags() != flags:
         warning = "the cell changed torch's precision flags; its speed is not comparable"
@@ -75,9 +72,14 @@ def _time(
     train_step = time_blocks(lambda: trainer.step(question), watch, batch=batch, time=time)
     parameters = list(model.parameters())
     kept = tensor_bytes([*parameters, *trainer.state_tensors()])
+
+    def clean() -> None:
+        trainer.optimiser.zero_grad(set_to_none=True)
+        model.carrier.release()  # what a compiled cell keeps for its next sequence counts as well
+
     memory = measure_memory(
         lambda: trainer.step(question),
-        lambda: trainer.optimiser.zero_grad(set_to_none=True),
+        clean,
         held_bytes=kept + tensor_bytes([question.inputs, question.targets]),
         static_bytes=kept + tensor_bytes(parameters),
         device=device,
@@ -100,29 +102,6 @@ def _time(
         memory=memory,
         warnings=tuple(text for name, t in timings.items() for text in doubts(name, t)),
     )
-
-
-def parity_error(cell: Cell, x: Tensor, carrier: Carrier) -> float:
-    """Return the largest difference, in outputs and final state, between how `cell` is carried
-    through time and stepwise, relative to the largest stepwise value; 0 for stepwise itself.
-    """  # noqa: D205 -- one sentence, too long for a line
-    if carrier.chosen(cell) is Way.STEPWISE and not carrier.checkpoint:
-        return 0.0
-    was_training = cell.training
-    cell.eval()
-    fast, fast_state = carrier(cell, x)  # with gradients: without, nothing is checkpointed
-    with torch.no_grad():
-        slow, slow_state = stepwise(cell, cell.project(x), cell.initial_state(x.shape[1]))
-    cell.train(was_training)
-    return max(map(_difference, (fast, *fast_state), (slow, *slow_state)))
-
-
-def _difference(found: Tensor, right: Tensor) -> float:
-    found = found.detach()
-    if not (right.is_floating_point() or right.is_complex()):
-        return 0.0 if torch.equal(found, right) else math.inf
-    error = float((found - right).abs().max() / right.abs().max().clamp(min=1e-30))
-    return math.inf if math.isnan(error) else error
 
 
 def operations_per_step(cell: Cell, x: Tensor) -> int:

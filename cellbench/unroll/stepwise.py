@@ -1,0 +1,31 @@
+"""A cell carried through time a step at a time: what every other way must give."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cellbench.cells.base import Cell, Projected, State
+
+Outputs = tuple[Float[Tensor, "time *batch hidden"], State]
+
+
+def stepwise(cell: Cell, p: Projected, state: State) -> Outputs:
+    """Run `cell` over `p = cell.project(x)` a step at a time: the definition of right.
+
+    A tuple from `project` reaches `step` as the same kind of (named) tuple.
+    """
+    outputs = []
+    for p_t in slices(p):
+        y, state = cell.step(p_t, state)
+        outputs.append(y)
+    return torch.stack(outputs), state
+
+
+def slices(p: Projected) -> list[Projected]:
+    """Return the time slices of a projection, first step first."""
+    if isinstance(p, Tensor):
+        return list(p.unbind(0))
+    make = getattr(type(p), "_make", type(p))  # a named tuple takes its fields one by one
+    return [make(parts) for parts in zip(*(tensor.unbind(0) for tensor in p), strict=True)]
