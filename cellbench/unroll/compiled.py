@@ -18,6 +18,7 @@ from cellbench.unroll.gradient import Derivative, Sizes, differentiate
 from cellbench.unroll.overtime import over_time
 from cellbench.unroll.recurrence import Core, Step
 from cellbench.unroll.stepwise import Outputs
+from cellbench.unroll.tape import recordable
 from cellbench.unroll.traced import (
     CannotCompileError,
     Weights,
@@ -49,8 +50,8 @@ class Program:
         self._state_spec = pytree.tree_structure(state)
         self._at_once: dict[tuple[fx.GraphModule, int], fx.GraphModule] = {}
         with torch.enable_grad():
-            once, ahead, self._state = self._values(cell, p, state)
-        self._sizes = Sizes(len(once), len(ahead), len(self._state))
+            once, ahead, states = self._values(cell, p, state)
+        self._sizes = Sizes(len(once), len(ahead), len(states))
         self._wanted = [v.requires_grad for v in once] + [v.is_floating_point() for v in ahead]
 
     @property
@@ -76,7 +77,7 @@ class Program:
         """
         derivative = differentiate(self.cut.core, self._sizes, self._wanted)
         steps = _compile(derivative, compiler or inductor)
-        self.core = Core(self._sizes, derivative, self._state, steps)
+        self.core = Core(self._sizes, derivative, steps)
 
     def __call__(self, cell: Cell, p: Projected, state: State) -> Outputs:
         """Run `cell` over `p`, of the shapes that this was compiled for, but for its length."""
@@ -135,4 +136,4 @@ def inductor(graph: fx.GraphModule) -> Step:
         with fakes[0].fake_mode:
             examples = [torch.empty(v.shape, dtype=v.dtype, device=v.device) for v in fakes]
         compiled: Any = compile_fx_inner(graph, examples)
-    return compiled  # type: ignore[no-any-return]
+    return recordable(compiled) or compiled

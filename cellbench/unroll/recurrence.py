@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from cellbench.unroll.gradient import Derivative, Place, Sizes
+from cellbench.unroll.tape import Call, Recordable
 from cellbench.unroll.workspace import Lane, Workspace, rows
 
 Step = Callable[[list[Tensor]], object]
 """A compiled graph of one step; it writes into slots, and empties the list that it is given."""
 
-
-class Lease:
-    """The use of a workspace; it goes back when nothing refers to the lease any more."""
-
-    def __init__(self, space: Workspace, free: list[Workspace]) -> None:
-        self.space = space
-        self._free = free
-
-    def __del__(self) -> None:
-        self._free.append(self.space)
+Row: TypeAlias = tuple[Tensor, ...]
+"""Its arguments."""
 
 
 class Core:
-    """Compiled steps, forward and backward, and the workspaces that they write into.
+    """Compiled steps, forward and backward, and the memory that they work in.
 
     Args:
         sizes: How many values of each kind a step takes.
         derivative: What the steps do.
-        state: Like what the state is made of.
         steps: The two graphs of `derivative`, compiled.
     """
 
-    def __init__(
-        self,
-        sizes: Sizes,
-        derivative: Derivative,
-        state: Sequence[Tensor],
-        steps: tuple[Step, Step],
-    ) -> None:
+    def __init__(self, sizes: Sizes, derivative: Derivative, steps: tuple[Step, Step]) -> None:
         self.sizes = sizes
         self.derivative = derivative
         self.forward_step, self.backward_step = steps
-        self._state = list(state)
-        device = state[0].device
-        self._values = [_like(v, device) for v in derivative.values]
-        self.free_workspaces: dict[tuple[int, bool], list[Workspace]] = {}
+        self.free: dict[tuple[int, bool], list[_Pass]] = {}
 
     def __call__(self, time: int, values: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Run over `time` steps.
@@ -64,124 +47,146 @@ class Core:
         return list(found[: self.sizes.state]), list(found[self.sizes.state :])
 
     def release(self) -> None:
-        """Give back the memory of the workspaces that no sequence is using."""
-        self.free_workspaces.clear()
+        """Give back the memory that no sequence is using."""
+        self.free.clear()
 
-    def lease(self, time: int, *, keep: bool) -> Lease:
-        """Return a workspace that is nobody else's until the lease is dropped."""
-        free = self.free_workspaces.setdefault((time, keep), [])
-        if free:
-            return Lease(free.pop(), free)
-        lasting = None if keep else set(self.derivative.emitted)
-        return Lease(Workspace(self._state, self._values, time, lasting), free)
+    def lease(self, time: int, values: Sequence[Tensor], *, keep: bool) -> Lease:
+        """Return memory for a sequence that is nobody else's until the lease is dropped."""
+        free = self.free.setdefault((time, keep), [])
+        return Lease(free.pop() if free else _Pass(self, time, values, keep=keep), free)
+
+
+class Lease:
+    """The use of memory; it goes back when nothing refers to the lease any more."""
+
+    def __init__(self, memory: _Pass, free: list[_Pass]) -> None:
+        self.memory = memory
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self.memory)
 
 
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, core: Core, time: int, keep: bool, *values: Tensor) -> tuple[Tensor, ...]:  # noqa: FBT001 -- autograd passes no keywords
-        lease = core.lease(time, keep=keep)
-        last = _run_forward(core, time, values, lease.space)
-        emitted = [lease.space.over_time(place).clone() for place in core.derivative.emitted]
-        if keep:
-            ctx.core, ctx.time, ctx.lease = core, time, lease
-            ctx.save_for_backward(*values)
-        ctx.mark_non_differentiable(*(v for v in last if not v.is_floating_point()))
-        return (*last, *emitted)
+        ctx.lease = core.lease(time, values, keep=keep)
+        outputs = ctx.lease.memory.forward(values)
+        ctx.mark_non_differentiable(*(v for v in outputs if not v.is_floating_point()))
+        return tuple(outputs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        grads = _run_backward(ctx.core, ctx.time, ctx.saved_tensors, ctx.lease.space, cotangents)
-        return None, None, None, *grads
+        return None, None, None, *ctx.lease.memory.backward(cotangents)
 
 
-def _run_forward(core: Core, time: int, values: Sequence[Tensor], space: Workspace) -> list[Tensor]:
-    once, ahead, state = core.sizes.split(values)
-    before = [space.lane(("state", n)) for n in range(len(state))]
-    after = [space.lane(("after", n)) for n in range(len(state))]
-    made = [space.lane(("value", n)) for n in range(len(core.derivative.values))]
-    for lane, value in zip(before, state, strict=True):
-        lane[0].copy_(value)
-    lanes = [*(v.unbind(0) for v in ahead), *before, *after, *made]
-    step = core.forward_step
-    for row in zip(*lanes, strict=True):
-        step([*once, *row])
-    return [lane[time - 1].clone() for lane in after]
+class _Pass:
+    """The memory of one sequence on its way forward and back, and the calls that fill it.
 
+    All that steps read and write stays where it is from one sequence to the next: what is given
+    is copied in, and what is returned is copied out.
+    """
 
-def _run_backward(
-    core: Core,
-    time: int,
-    values: Sequence[Tensor],
-    space: Workspace,
-    cotangents: Sequence[Tensor],
-) -> list[Tensor | None]:
-    """Return the gradients of `values`."""
-    back = _Back(core, time, values, space, cotangents)
-    step = core.backward_step
-    for row in reversed(list(zip(*back.lanes(), strict=True))):
-        step(list(row))
-    return back.gradients()
+    def __init__(self, core: Core, time: int, values: Sequence[Tensor], *, keep: bool) -> None:
+        self._core, self._time = core, time
+        self.once, self.ahead, state = map(_places_like, core.sizes.split(values))
+        made = [_like(v, state[0].device) for v in core.derivative.values]
+        lasting = None if keep else set(core.derivative.emitted)
+        self.space = Workspace(state, made, time, lasting)
+        self.before = [self.space.lane(("state", n)) for n in range(len(state))]
+        self._after = [self.space.lane(("after", n)) for n in range(len(state))]
+        self._made = [self.space.lane(("value", n)) for n in range(len(made))]
+        self._again: Call | None = None
+        self._back: _Back | None = None
+
+    def forward(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return the state after the last step, and what was emitted."""
+        first = [lane[0] for lane in self.before]
+        torch._foreach_copy_([*self.once, *self.ahead, *first], list(values))  # noqa: SLF001 -- torch's optimisers use it as well
+        if self._again is None:
+            self._again = _run(self._core.forward_step, self._rows())
+        else:
+            self._again()
+        emitted = map(self.space.over_time, self._core.derivative.emitted)
+        return [lane[self._time - 1].clone() for lane in self._after] + [v.clone() for v in emitted]
+
+    def backward(self, cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+        """Return the gradients of what `forward` was given."""
+        if self._back is None:
+            self._back = _Back(self._core, self._time, self)
+        return self._back(cotangents)
+
+    def _rows(self) -> Iterable[Row]:
+        ahead = (v.unbind(0) for v in self.ahead)
+        row = zip(*ahead, *self.before, *self._after, *self._made, strict=True)
+        return ((*self.once, *values) for values in row)
 
 
 class _Back:
-    """Memory for a backward pass: what each step takes and writes, and what comes of it all."""
+    """The memory of the way back: what each step takes and writes, and what comes of it all."""
 
-    def __init__(
-        self,
-        core: Core,
-        time: int,
-        values: Sequence[Tensor],
-        space: Workspace,
-        cotangents: Sequence[Tensor],
-    ) -> None:
+    def __init__(self, core: Core, time: int, there: _Pass) -> None:
         self._derivative = derivative = core.derivative
-        self._time, self._space, self._n_state = time, space, core.sizes.state
-        self._once, self._ahead, state = core.sizes.split(values)
-        self._cotangents = [g.contiguous() for g in cotangents]
+        self._step, self._time, self._there = core.backward_step, time, there
+        state = [lane[0] for lane in there.before]
         device = state[0].device
-        self._sums = [rows(_like(v, device), 1)[0].zero_() for v in derivative.sums]
-        self._ahead_grads = [torch.empty_like(self._ahead[n]) for n in derivative.ahead]
+        self._n_state = len(state)
+        last = _places_like(state)
+        emitted = _places_like([there.space.over_time(place) for place in derivative.emitted])
+        self._cotangents = [*last, *emitted]
+        self._sums = _places_like([_like(v, device) for v in derivative.sums])
+        self._ahead_grads = _places_like([there.ahead[n] for n in derivative.ahead])
         self._kept = self._ahead_grads + [rows(_like(v, device), time) for v in derivative.keeps]
         self._chain = {n: rows(state[n], 2) for n in derivative.state}
-        for n, pair in self._chain.items():  # of two, each step reads one and writes the other
-            pair[time % 2].copy_(self._cotangents[n])
+        self._again: Call | None = None
 
-    def lanes(self) -> list[Lane]:
+    def __call__(self, cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+        torch._foreach_copy_(self._cotangents, list(cotangents))  # noqa: SLF001 -- as above
+        for total in self._sums:
+            total.zero_()
+        for n, pair in self._chain.items():  # of the two, each step reads one and writes the other
+            pair[self._time % 2].copy_(self._cotangents[n])
+        if self._again is None:
+            self._again = _run(self._step, reversed(list(zip(*self._lanes(), strict=True))))
+        else:
+            self._again()
+        return self._gradients()
+
+    def _gradients(self) -> list[Tensor | None]:
+        """Return the gradients of once values, ahead values and the first state."""
+        derivative, there = self._derivative, self._there
+        operands = [self._over_time(place) for place in derivative.operands]
+        sums = [total.clone() for total in self._sums]
+        once = [total and total(operands, sums) for total in derivative.totals]
+        pairs = zip(derivative.ahead, self._ahead_grads, strict=True)
+        ahead = {n: grad.clone() for n, grad in pairs}
+        first = {n: pair[0].clone() for n, pair in self._chain.items()}
+        ahead_grads = [ahead.get(n) for n in range(len(there.ahead))]
+        return [*once, *ahead_grads, *(first.get(n) for n in range(self._n_state))]
+
+    def _lanes(self) -> list[Lane]:
         """Return the arguments of the compiled step, a lane each."""
-        derivative, time = self._derivative, self._time
+        derivative = self._derivative
         takes = [self._lane(place) for place in derivative.takes]
-        sums = [[v] * time for v in self._sums]
+        sums = [[total] * self._time for total in self._sums]
         chain = [self._alternating(n, 0) for n in derivative.state]
         return [*takes, *sums, *chain, *(list(v.unbind(0)) for v in self._kept)]
-
-    def gradients(self) -> list[Tensor | None]:
-        """Return the gradients of once values, ahead values and the first state."""
-        derivative = self._derivative
-        operands = [self._over_time(place) for place in derivative.operands]
-        once = [total and total(operands, self._sums) for total in derivative.totals]
-        ahead = dict(zip(derivative.ahead, self._ahead_grads, strict=True))
-        first = {n: pair[0].clone() for n, pair in self._chain.items()}
-        return [
-            *once,
-            *(ahead.get(n) for n in range(len(self._ahead))),
-            *(first.get(n) for n in range(self._n_state)),
-        ]
 
     def _lane(self, place: Place) -> Lane:
         kind, n = place
         if kind == "once":
-            return [self._once[n]] * self._time
+            return [self._there.once[n]] * self._time
         if kind in {"state", "after", "value"}:
-            return self._space.lane(place)
+            return self._there.space.lane(place)
         if kind == "cotangent" and n < self._n_state:
             return self._alternating(n, 1) if n in self._chain else self._only_last(n)
         return list(self._over_time(place).unbind(0))
 
     def _over_time(self, place: Place) -> Tensor:
         kind, n = place
-        tensors = {"ahead": self._ahead, "kept": self._kept, "cotangent": self._cotangents}
-        return tensors[kind][n] if kind in tensors else self._space.over_time(place)
+        tensors = {"ahead": self._there.ahead, "kept": self._kept, "cotangent": self._cotangents}
+        return tensors[kind][n] if kind in tensors else self._there.space.over_time(place)
 
     def _alternating(self, n: int, first: int) -> Lane:
         pair = self._chain[n].unbind(0)
@@ -193,6 +198,25 @@ class _Back:
         return [torch.zeros_like(last)] * (self._time - 1) + [last]
 
 
+def _run(step: Step, sequence: Iterable[Row]) -> Call:
+    """Run `step` on each row; return what does so again."""
+    if isinstance(step, Recordable):
+        return step.record(sequence)
+    kept = list(sequence)
+
+    def again() -> None:
+        for row in kept:
+            step(list(row))
+
+    again()
+    return again
+
+
+def _places_like(values: Iterable[Tensor]) -> list[Tensor]:
+    """Return memory for tensors like these, contiguous."""
+    return [torch.empty(v.shape, dtype=v.dtype, device=v.device) for v in values]
+
+
 def _like(fake: Tensor, device: torch.device) -> Tensor:
-    """Return what has the shape and dtype of `fake`, contiguous, and no memory."""
+    """Return what has the shape and dtype of `fake`, and no memory."""
     return torch.empty((), dtype=fake.dtype, device=device).expand(fake.shape)

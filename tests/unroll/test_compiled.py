@@ -248,7 +248,7 @@ def test_two_sequences_at_once_do_not_share_memory() -> None:
 def test_memory_is_used_again_by_the_next_sequence_and_can_be_given_back() -> None:
     cell = CELLS["lstm"](3, 4).double()
     program = program_of(cell)
-    spaces = program.core.free_workspaces
+    spaces = program.core.free
 
     for _ in range(3):
         y, state = program(cell, torch.randn(5, B, 3).double(), cell.initial_state(B))
