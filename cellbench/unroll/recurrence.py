@@ -103,7 +103,7 @@ class _Pass:
     def forward(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return the state after the last step, and what was emitted."""
         first = [lane[0] for lane in self.before]
-        torch._foreach_copy_([*self.once, *self.ahead, *first], list(values))  # noqa: SLF001 -- torch's optimisers use it as well
+        torch._foreach_copy_([*self.once, *self.ahead, *first], list(values))
         if self._again is None:
             self._again = _run(self._core.forward_step, self._rows())
         else:
@@ -142,7 +142,7 @@ class _Back:
         self._again: Call | None = None
 
     def __call__(self, cotangents: Sequence[Tensor]) -> list[Tensor | None]:
-        torch._foreach_copy_(self._cotangents, list(cotangents))  # noqa: SLF001 -- as above
+        torch._foreach_copy_(self._cotangents, list(cotangents))
         for total in self._sums:
             total.zero_()
         for n, pair in self._chain.items():  # of the two, each step reads one and writes the other

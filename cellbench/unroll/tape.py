@@ -3,7 +3,7 @@
 Around its kernels, the code that Inductor generates for a CPU allocates, slices and unpacks, which
 for a small cell takes longer than the kernels do. In a workspace every step reads and writes the
 same memory each time, so the kernels can be called again with the arguments they had, as a CUDA
-graph does it on a GPU.
+graph does it on a GPU: in C where that is possible, see `player`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor
+
+from cellbench.unroll.player import KernelCall, NotPlayableError, player_of
 
 Call = Callable[[], object]
 
@@ -58,18 +60,21 @@ class Recordable:
 
         The rows' memory must then still be there, and mean the same.
         """
-        calls: list[Call] = []
+        calls: list[KernelCall] = []
         memory = _Memory(self._names["empty_strided_cpu"])
         with _recording, _replaced(self._names, calls, memory):
             for row in rows:
                 memory.from_the_start()
                 self._call(list(row))
+        try:
+            return player_of(calls)
+        except NotPlayableError:
+            return partial(_play, calls)
 
-        def again() -> None:
-            for call in calls:
-                call()
 
-        return again
+def _play(calls: Iterable[KernelCall]) -> None:
+    for call in calls:
+        call()
 
 
 def recordable(compiled: Any) -> Recordable | None:
@@ -107,24 +112,26 @@ class _Memory:
 class _Kernels:
     """Stands in for the library of products: calls it, and notes the call."""
 
-    def __init__(self, kernels: Any, calls: list[Call]) -> None:
+    def __init__(self, kernels: Any, calls: list[KernelCall]) -> None:
         self._kernels = kernels
         self._calls = calls
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        return _noted(getattr(self._kernels, name), self._calls)
+        return _noted(getattr(self._kernels, name), self._calls, name)
 
 
-def _noted(kernel: Callable[..., object], calls: list[Call]) -> Callable[..., None]:
+def _noted(
+    kernel: Callable[..., object], calls: list[KernelCall], name: str = ""
+) -> Callable[..., None]:
     def note(*arguments: Any, **options: Any) -> None:
-        calls.append(partial(kernel, *arguments, **options))
+        calls.append(KernelCall(name, kernel, arguments, options))
         calls[-1]()
 
     return note
 
 
 @contextmanager
-def _replaced(names: dict[str, Any], calls: list[Call], memory: _Memory) -> Iterator[None]:
+def _replaced(names: dict[str, Any], calls: list[KernelCall], memory: _Memory) -> Iterator[None]:
     """Let the generated module note what it calls."""
     kernels = {n: _noted(f, calls) for n, f in names.items() if n.startswith("cpp_fused")}
     library = {"extern_kernels": _Kernels(names["extern_kernels"], calls)}
