@@ -131,10 +131,15 @@ class Carrier:
             known.way = Way.STEPWISE
         return Carried(known.way, fallback, compile_s, error, ok)
 
+    def programs(self, cell: Cell) -> set[Program]:
+        """Return what `cell` was compiled to; nothing if it was not."""
+        known = self._known.get(cell)
+        return set() if known is None else set(known.programs.values())
+
     def release(self) -> None:
         """Give back the memory that compiled cells keep for their next sequence."""
-        for known in self._known.values():
-            for program in known.programs.values():
+        for cell in list(self._known):
+            for program in self.programs(cell):
                 program.core.release()
 
     def __call__(

@@ -19,6 +19,9 @@ from torch import Tensor
 MOST_ARGUMENTS = 120
 _KERNEL, _COPY, _GEMM = range(3)
 
+Words = tuple[int, list[int]]
+"""A call as the player reads it: of what kind, and with which numbers."""
+
 _SOURCE = """
 typedef long long word;
 typedef void* P;
@@ -98,7 +101,7 @@ def player_of(calls: Sequence[KernelCall]) -> Callable[[], None]:
             words.extend((kind, len(body), *body))
     start, length = words.buffer_info()
     end = start + length * words.itemsize
-    play = _library().play
+    play = library().play
 
     def again() -> None:
         play(start, end)
@@ -108,7 +111,12 @@ def player_of(calls: Sequence[KernelCall]) -> Callable[[], None]:
 
 
 @functools.cache
-def _library() -> Any:
+def library() -> Any:
+    """Return the compiled player.
+
+    Raises:
+        NotPlayableError: There is no compiler, or it failed.
+    """
     from torch._inductor.codecache import CppCodeCache  # noqa: PLC0415 -- seconds of import
 
     cases = []
@@ -116,15 +124,15 @@ def _library() -> Any:
         kinds, values = ",".join("P" * n), ",".join(f"a[{i}]" for i in range(n))
         cases.append(f"    case {n}: ((void (*)({kinds}))f)({values}); break;")
     try:
-        library = CppCodeCache.load(_SOURCE % "\n".join(cases))
-        library.play.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        library.play.restype = None
+        compiled = CppCodeCache.load(_SOURCE % "\n".join(cases))
+        compiled.play.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        compiled.play.restype = None
     except Exception as error:
         raise NotPlayableError(str(error)) from error
-    return library
+    return compiled
 
 
-def _written(call: KernelCall) -> list[tuple[int, list[int]]]:
+def _written(call: KernelCall) -> list[Words]:
     if not call.name:
         if len(call.arguments) > MOST_ARGUMENTS or call.options:
             raise NotPlayableError("a kernel of too many arguments")
@@ -149,8 +157,8 @@ def _address(value: Any) -> int:
 @functools.cache
 def _entry(kernel: Any) -> int:
     """Return the address of the C function behind a kernel."""
-    library = ctypes.CDLL(kernel.__self__.__file__)
-    return ctypes.cast(library.kernel, ctypes.c_void_p).value or 0
+    compiled = ctypes.CDLL(kernel.__self__.__file__)
+    return ctypes.cast(compiled.kernel, ctypes.c_void_p).value or 0
 
 
 @functools.cache
@@ -174,9 +182,7 @@ def _torch_library() -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-def _product(
-    out: Tensor, left: Tensor, right: Tensor, *added: Tensor
-) -> list[tuple[int, list[int]]]:
+def _product(out: Tensor, left: Tensor, right: Tensor, *added: Tensor) -> list[Words]:
     """Return `out = left @ right`, added to what there is, if any: row-major, by columns."""
     if out.stride(1) != 1 and out.shape[1] > 1:
         raise NotPlayableError("a result that is not stored by rows")
@@ -187,7 +193,7 @@ def _product(
     body = [
         _gemm(out.dtype), turn_right, turn_left, columns, rows, inner,
         right.data_ptr(), ld_right, left.data_ptr(), ld_left,
-        out.data_ptr(), max(out.stride(0), columns, 1), int(bool(added)), out.dtype == torch.float64,
+        out.data_ptr(), max(out.stride(0), columns, 1), bool(added), out.dtype == torch.float64,
     ]  # fmt: skip
     return [*(_copied(out, value) for value in added), (_GEMM, [int(word) for word in body])]
 
@@ -202,7 +208,7 @@ def _layout(matrix: Tensor) -> tuple[bool, int]:
     raise NotPlayableError("a matrix that is stored neither by rows nor by columns")
 
 
-def _copied(out: Tensor, value: Tensor) -> tuple[int, list[int]]:
+def _copied(out: Tensor, value: Tensor) -> Words:
     spread = value.expand(out.shape)
     if spread.stride(1) != 1 and out.shape[1] > 1:
         raise NotPlayableError("a column that is added")
@@ -211,7 +217,7 @@ def _copied(out: Tensor, value: Tensor) -> tuple[int, list[int]]:
     return _COPY, [out.data_ptr(), spread.data_ptr(), out.shape[0], out.shape[1] * size, *apart]
 
 
-def _batch(out: Tensor, left: Tensor, right: Tensor, *added: Tensor) -> list[tuple[int, list[int]]]:
+def _batch(out: Tensor, left: Tensor, right: Tensor, *added: Tensor) -> list[Words]:
     spread = [value.expand(out.shape) for value in added]
     each = zip(out, left, right, *spread, strict=True)
     return [words for matrices in each for words in _product(*matrices)]

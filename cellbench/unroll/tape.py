@@ -61,7 +61,7 @@ class Recordable:
         The rows' memory must then still be there, and mean the same.
         """
         calls: list[KernelCall] = []
-        memory = _Memory(self._names["empty_strided_cpu"])
+        memory = Memory(self._names["empty_strided_cpu"])
         with _recording, _replaced(self._names, calls, memory):
             for row in rows:
                 memory.from_the_start()
@@ -91,7 +91,7 @@ def recordable(compiled: Any) -> Recordable | None:
     return Recordable(call) if is_known and call is not None else None
 
 
-class _Memory:
+class Memory:
     """Allocates for one step, and gives the next the same memory again."""
 
     def __init__(self, allocate: Callable[..., Tensor]) -> None:
@@ -131,7 +131,7 @@ def _noted(
 
 
 @contextmanager
-def _replaced(names: dict[str, Any], calls: list[KernelCall], memory: _Memory) -> Iterator[None]:
+def _replaced(names: dict[str, Any], calls: list[KernelCall], memory: Memory) -> Iterator[None]:
     """Let the generated module note what it calls."""
     kernels = {n: _noted(f, calls) for n, f in names.items() if n.startswith("cpp_fused")}
     library = {"extern_kernels": _Kernels(names["extern_kernels"], calls)}
