@@ -138,8 +138,8 @@ def _bmm_over_time(left: Tensor, right: Tensor) -> Tensor:
     if rows * columns <= inner * (rows + columns):
         products = torch.bmm(left.flatten(0, 1), right.flatten(0, 1))
         return products.view(time, batch, rows, columns).sum(0)
-    wide = left.permute(1, 2, 0, 3).reshape(batch, rows, time * inner)
-    return torch.bmm(wide, right.transpose(0, 1).reshape(batch, time * inner, columns))
+    tall = left.mT.transpose(0, 1).reshape(batch, time * inner, rows)  # rows copied in one piece
+    return torch.bmm(tall.mT, right.transpose(0, 1).reshape(batch, time * inner, columns))
 
 
 _OVER_TIME: dict[Any, Callable[[Tensor, Tensor], Tensor]] = {

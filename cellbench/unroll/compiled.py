@@ -104,9 +104,7 @@ class Program:
         leaves = pytree.tree_leaves(p)
         varies = [True] * len(leaves) + [False] * len(once)
         ahead = self._for_all_time(self.cut.ahead, varies, len(leaves[0]), [*leaves, *once])
-        kinds = once, ahead, pytree.tree_leaves(state)
-        once, ahead, states = ([v.contiguous() for v in values] for values in kinds)
-        return once, ahead, states
+        return list(once), list(ahead), pytree.tree_leaves(state)
 
     def _for_all_time(
         self, graph: fx.GraphModule, varies: Sequence[bool], time: int, values: Sequence[Tensor]

@@ -105,7 +105,7 @@ class _Pass:
         first = [lane[0] for lane in self.before]
         torch._foreach_copy_([*self.once, *self.ahead, *first], list(values))
         if self._again is None:
-            self._again = _run(self._core.forward_step, self._rows())
+            self._again = _run(self._core.forward_step, self._rows(), self.once)
         else:
             self._again()
         emitted = map(self.space.over_time, self._core.derivative.emitted)
@@ -148,7 +148,8 @@ class _Back:
         for n, pair in self._chain.items():  # of the two, each step reads one and writes the other
             pair[self._time % 2].copy_(self._cotangents[n])
         if self._again is None:
-            self._again = _run(self._step, reversed(list(zip(*self._lanes(), strict=True))))
+            steps = reversed(list(zip(*self._lanes(), strict=True)))
+            self._again = _run(self._step, steps, self._there.once)
         else:
             self._again()
         return self._gradients()
@@ -198,10 +199,10 @@ class _Back:
         return [torch.zeros_like(last)] * (self._time - 1) + [last]
 
 
-def _run(step: Step, sequence: Iterable[Row]) -> Call:
+def _run(step: Step, sequence: Iterable[Row], fixed: Sequence[Tensor]) -> Call:
     """Run `step` on each row; return what does so again."""
     if isinstance(step, Recordable):
-        return step.record(sequence)
+        return step.record(sequence, fixed)
     kept = list(sequence)
 
     def again() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -55,10 +55,14 @@ class Recordable:
     def __call__(self, values: list[Tensor]) -> object:
         return self._call(values)
 
-    def record(self, rows: Iterable[Iterable[Tensor]]) -> Call:
+    def record(self, rows: Iterable[Iterable[Tensor]], fixed: Sequence[Tensor]) -> Call:
         """Run the step on each row; return what does all of that once more.
 
         The rows' memory must then still be there, and mean the same.
+
+        Args:
+            rows: Of each step.
+            fixed: What no step writes to.
         """
         calls: list[KernelCall] = []
         memory = Memory(self._names["empty_strided_cpu"])
@@ -67,7 +71,7 @@ class Recordable:
                 memory.from_the_start()
                 self._call(list(row))
         try:
-            return player_of(calls)
+            return player_of(calls, fixed)
         except NotPlayableError:
             return partial(_play, calls)
 
