@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from cellbench.unroll.products import product
 from cellbench.unroll.traced import is_view, needed
 
 aten = torch.ops.aten
@@ -125,7 +126,8 @@ def _place(nodes: list[fx.Node], node: fx.Node) -> int:
 def _mm_over_time(left: Tensor, right: Tensor) -> Tensor:
     """Return the sum over time of `left @ right`, [time, m, k] and [time, k, n]."""
     time, rows, inner = left.shape
-    return left.transpose(0, 1).reshape(rows, time * inner) @ right.reshape(time * inner, -1)
+    wide = left.transpose(0, 1).reshape(rows, time * inner)
+    return product(wide, right.reshape(time * inner, -1))
 
 
 def _bmm_over_time(left: Tensor, right: Tensor) -> Tensor:

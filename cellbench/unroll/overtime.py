@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from cellbench.unroll.products import differentiable_product
 from cellbench.unroll.traced import is_random
 
 aten = torch.ops.aten
@@ -68,6 +69,16 @@ class OverTime(fx.Interpreter):
         return torch.vmap(call, in_dims=dims, randomness="different")(clock, *values)
 
 
+def _mm(left: Tensor, right: Tensor) -> Tensor:
+    time, rows, inner = left.shape
+    found: Tensor = differentiable_product(left.reshape(time * rows, inner), right)
+    return found.view(time, rows, -1)
+
+
+def _addmm(added: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    return added + _mm(left, right)
+
+
 def _bmm(left: Tensor, right: Tensor) -> Tensor:
     time, batch, rows, inner = left.shape
     together = left.transpose(0, 1).reshape(batch, time * rows, inner)
@@ -79,10 +90,12 @@ def _baddbmm(added: Tensor, left: Tensor, right: Tensor) -> Tensor:
 
 
 _PRODUCTS: dict[Any, Callable[..., Tensor]] = {
+    (aten.mm.default, True, False): _mm,
+    (aten.addmm.default, False, True, False): _addmm,
     (aten.bmm.default, True, False): _bmm,
     (aten.baddbmm.default, False, True, False): _baddbmm,
 }
-"""By which arguments vary: those that `vmap` would do by copying the weights for every step."""
+"""By which arguments vary: one product for all of time, where `vmap` may make one a step."""
 
 
 def over_time(

@@ -31,9 +31,9 @@ class Prices:
 
 
 PRICES = {
-    # Measured on two cores of an EPYC: 3 to 15 s for 20 to 80 operations, and a step that took
-    # 10.5 us an operation, forward and backward, took less than half as long.
-    "cpu": Prices(compile_s=3.0, compile_operation_s=0.1, saved_operation_s=5e-6),
+    # Measured on two cores of an EPYC: 2 to 10 s for 10 to 80 operations, and a step that took
+    # 10 us an operation, forward and backward, took a fourth of it.
+    "cpu": Prices(compile_s=3.0, compile_operation_s=0.1, saved_operation_s=6e-6),
     # Not measured: launches are dearer there, and so is compiling.
     "cuda": Prices(compile_s=15.0, compile_operation_s=0.3, saved_operation_s=2e-5),
 }
