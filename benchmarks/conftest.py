@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cellbench.measure.memory import keep_freed_memory
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -15,6 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse to time code that checks its shapes at run time."""
     if config.getoption("--jaxtyping-packages", default=None):
         raise pytest.UsageError("shape checks are on and would be timed: use `make bench`")
+    keep_freed_memory()  # as workers do
 
 
 @pytest.fixture(autouse=True)

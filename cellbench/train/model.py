@@ -36,15 +36,49 @@ class CellShapeError(Exception):
     """A cell gave outputs of another shape than its contract promises."""
 
 
-class SequenceModel(nn.Module):
-    """A cell between an embedding of a level's inputs and a linear read-out of its targets.
+class CarriedModel(nn.Module):
+    """A cell between an embedding of a level's inputs and a read-out of its targets.
+
+    Attributes:
+        embedding: Makes inputs of the cell.
+        cell: One, or a stack.
+        readout: Makes answers of the cell's outputs.
+        carrier: How the cell is carried through time.
+    """
+
+    embedding: nn.Module
+    cell: Cell
+    readout: nn.Module
+    carrier: Carrier
+
+    def forward(self, inputs: Tensor, *, start: int = 0) -> Float[Tensor, "answered *batch answer"]:
+        """Return the answers from step `start` on: logits of classes, or values.
+
+        Raises:
+            CellShapeError: The cell's outputs are not `[time, batch, hidden_size]`.
+        """
+        x = self.embedding(inputs)
+        hidden, _ = self.carrier(self.cell, x)
+        wanted = (*x.shape[:-1], self.cell.hidden_size)
+        if tuple(hidden.shape) != wanted:
+            axes = "time, batch, hidden" if x.ndim == 3 else "time, seeds, batch, hidden"  # noqa: PLR2004 -- no stack
+            raise CellShapeError(
+                f"the cell gave outputs of shape {list(hidden.shape)}; [{axes}] "
+                f"is {list(wanted)} here"
+            )
+        answers: Tensor = self.readout(hidden[start:])
+        return answers
+
+
+class SequenceModel(CarriedModel):
+    """One cell, with a linear read-out.
 
     Args:
         make_cell: `(input_size, hidden_size) -> Cell`.
         reads: What the level's inputs are made of.
         answers: What its targets are made of.
         hidden_size: Asked of the cell.
-        carrier: How the cell is carried through time.
+        carrier: How the cell is carried through time; None for a carrier of its own.
     """
 
     def __init__(
@@ -53,30 +87,13 @@ class SequenceModel(nn.Module):
         reads: Space,
         answers: Space,
         hidden_size: int,
-        carrier: Carrier = Carrier(),  # noqa: B008 -- it is frozen
+        carrier: Carrier | None = None,
     ) -> None:
         super().__init__()
-        self.carrier = carrier
+        self.carrier = carrier or Carrier()
         self.embedding, features = _embed(reads, hidden_size)
         self.cell = make_cell(features, hidden_size)
         self.readout = nn.Linear(self.cell.hidden_size, answers.size)
-
-    def forward(self, inputs: Tensor, *, start: int = 0) -> Float[Tensor, "answered batch answer"]:
-        """Return the answers from step `start` on: logits of classes, or values.
-
-        Raises:
-            CellShapeError: The cell's outputs are not `[time, batch, hidden_size]`.
-        """
-        x = self.embedding(inputs)
-        hidden, _ = self.carrier(self.cell, x)
-        wanted = (*x.shape[:2], self.cell.hidden_size)
-        if tuple(hidden.shape) != wanted:
-            raise CellShapeError(
-                f"the cell gave outputs of shape {list(hidden.shape)}; [time, batch, hidden] "
-                f"is {list(wanted)} here"
-            )
-        answers: Tensor = self.readout(hidden[start:])
-        return answers
 
 
 def _embed(reads: Space, hidden_size: int) -> tuple[nn.Module, int]:

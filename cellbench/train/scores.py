@@ -1,10 +1,11 @@
-"""Loss and metrics of answers against targets."""
+"""Loss and metrics of answers against targets, of one model or of each seed of a stack."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -12,14 +13,24 @@ from cellbench.train.draws import Question
 
 IGNORED = -100
 
+_TIME_AND_BATCH = (0, -1)
 
-def loss(answers: Tensor, question: Question) -> Tensor:
-    """Return the mean cross-entropy in nats, or squared error, over the trained positions."""
+
+def loss(answers: Tensor, question: Question) -> Float[Tensor, "*seeds"]:
+    """Return the mean cross-entropy in nats, or squared error, over the trained positions.
+
+    Of a stack, that of each seed.
+    """
+    trained = question.trained
     if question.targets.is_floating_point():
         errors = (answers - question.targets).square().mean(dim=-1)
-        return torch.where(question.trained, errors, 0).sum() / question.trained.sum()
-    classes = question.targets.masked_fill(~question.trained, IGNORED)
-    return cross_entropy(answers.flatten(0, 1), classes.flatten(), ignore_index=IGNORED)
+        return torch.where(trained, errors, 0).sum(_TIME_AND_BATCH) / trained.sum(_TIME_AND_BATCH)
+    classes = question.targets.masked_fill(~trained, IGNORED)
+    logits = answers.flatten(0, -2)
+    if trained.ndim == 2:  # noqa: PLR2004 -- time and batch: no stack, and one kernel does it
+        return cross_entropy(logits, classes.flatten(), ignore_index=IGNORED)
+    each = cross_entropy(logits, classes.flatten(), ignore_index=IGNORED, reduction="none")
+    return each.view(classes.shape).sum(_TIME_AND_BATCH) / trained.sum(_TIME_AND_BATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +49,21 @@ class Scores:
 
 
 class Tally:
-    """Adds up scores over batches on the device; read once, by `scores`."""
+    """Adds up scores over batches on the device; read once, at the end.
 
-    def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(5, dtype=torch.float64, device=device)
+    Args:
+        device: Of the answers.
+        seeds: How many models answer; None for one that is not in a stack.
+
+    Attributes:
+        sums: `[4]`, or `[4, seeds]`: right positions or errors, scored positions, losses, and
+            sequences that are right.
+    """
+
+    def __init__(self, device: torch.device, seeds: int | None = None) -> None:
+        shape = (4,) if seeds is None else (4, seeds)
+        self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
+        self._sequences = 0
         self._regression = False
 
     def add(self, answers: Tensor, question: Question) -> None:
@@ -50,22 +72,34 @@ class Tally:
         self._regression = question.targets.is_floating_point()
         if self._regression:
             good = torch.where(scored, (answers - question.targets).square().mean(dim=-1), 0)
-            exact = scored.new_zeros(())
+            exact = torch.zeros_like(scored[0])
         else:
             right = answers.argmax(dim=-1) == question.targets
             good = right & scored
-            exact = (right | ~scored).all(dim=0).sum()
-        size = scored.shape[1]
-        values = (good.sum(), scored.sum(), loss(answers, question) * size, exact, size)
-        self._sums += torch.stack(
-            [torch.as_tensor(v, device=scored.device).double() for v in values]
+            exact = (right | ~scored).all(dim=0)
+        size = scored.shape[-1]
+        self._sequences += size
+        values = (
+            good.sum(_TIME_AND_BATCH),
+            scored.sum(_TIME_AND_BATCH),
+            loss(answers, question) * size,
+            exact.sum(-1),
         )
+        self.sums += torch.stack([value.double() for value in values])
 
-    def scores(self) -> Scores:
-        """Return the scores over all that was added."""
-        good, scored, lost, exact, sequences = self._sums.tolist()
+    def each(self, sums: Tensor | None = None) -> list[Scores]:
+        """Return the scores of each model over all that was added.
+
+        Args:
+            sums: What `sums` was after counting as many sequences; None for what it is.
+        """
+        found = self.sums if sums is None else sums
+        return [self._scores(one) for one in found.view(4, -1).T.tolist()]
+
+    def _scores(self, sums: list[float]) -> Scores:
+        good, scored, lost, exact = sums
         return Scores(
             metric=good / scored,
-            loss=lost / sequences,
-            exact_rate=None if self._regression else exact / sequences,
+            loss=lost / self._sequences,
+            exact_rate=None if self._regression else exact / self._sequences,
         )

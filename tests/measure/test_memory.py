@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
 import torch
 
 from cellbench.measure.memory import measure_memory, tensor_bytes
@@ -70,3 +74,17 @@ def test_a_multiply_add_is_two_operations() -> None:
     a, b = torch.zeros(3, 5), torch.zeros(5, 7)
 
     assert count_operations(lambda: a @ b) == 2 * 3 * 5 * 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_freed_memory_can_be_kept() -> None:
+    """In a process of its own: it cannot be undone."""
+    code = (
+        "import resource, torch; from cellbench.measure.memory import keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def touch(): torch.empty(1 << 23).fill_(1.0)\n"
+        "touch(); before = faults(); touch()\n"
+        "assert faults() - before < 100, faults() - before\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -24,13 +25,18 @@ def logits(answers, size: int = 3):
     return torch.nn.functional.one_hot(torch.tensor(answers), size) * 100.0
 
 
+def only(tally):
+    (scores,) = tally.each()
+    return scores
+
+
 def test_accuracy_looks_at_scored_positions_only() -> None:
     question = classes([[1, 2], [0, 0]], [[True, True], [False, False]])
     tally = Tally(CPU)
     tally.add(logits([[1, 1], [2, 2]]), question)
 
-    assert tally.scores().metric == 0.5
-    assert tally.scores().exact_rate == 0.5
+    assert only(tally).metric == 0.5
+    assert only(tally).exact_rate == 0.5
 
 
 def test_a_sequence_is_exact_only_if_all_of_it_is_right() -> None:
@@ -38,8 +44,8 @@ def test_a_sequence_is_exact_only_if_all_of_it_is_right() -> None:
     tally = Tally(CPU)
     tally.add(logits([[1, 1], [1, 2]]), question)
 
-    assert tally.scores().metric == 0.75
-    assert tally.scores().exact_rate == 0.5
+    assert only(tally).metric == 0.75
+    assert only(tally).exact_rate == 0.5
 
 
 def test_batches_count_by_their_positions_not_as_equals() -> None:
@@ -47,7 +53,7 @@ def test_batches_count_by_their_positions_not_as_equals() -> None:
     tally.add(logits([[1, 1, 1]]), classes([[1, 1, 1]], [[True] * 3]))
     tally.add(logits([[2]]), classes([[1]], [[True]]))
 
-    assert tally.scores().metric == 0.75
+    assert only(tally).metric == 0.75
 
 
 def test_a_rare_class_weighs_no_more_than_it_occurs() -> None:
@@ -55,7 +61,7 @@ def test_a_rare_class_weighs_no_more_than_it_occurs() -> None:
     tally = Tally(CPU)
     tally.add(logits([[1] * 100]), classes(targets, [[True] * 100]))
 
-    assert tally.scores().metric == pytest.approx(0.98)
+    assert only(tally).metric == pytest.approx(0.98)
 
 
 def test_cross_entropy_is_the_mean_in_nats_over_trained_positions() -> None:
@@ -79,8 +85,8 @@ def test_squared_error_is_the_mean_over_scored_positions() -> None:
     tally.add(answers, question)
 
     assert loss(answers, question).item() == pytest.approx((0.25 + 1) / 2)
-    assert tally.scores().metric == pytest.approx((0.25 + 1) / 2)
-    assert tally.scores().exact_rate is None
+    assert only(tally).metric == pytest.approx((0.25 + 1) / 2)
+    assert only(tally).exact_rate is None
 
 
 def test_an_answer_that_is_no_number_shows_in_the_loss() -> None:
@@ -88,4 +94,44 @@ def test_an_answer_that_is_no_number_shows_in_the_loss() -> None:
     tally = Tally(CPU)
     tally.add(torch.full((1, 1, 3), math.nan), question)
 
-    assert math.isnan(tally.scores().loss)
+    assert math.isnan(only(tally).loss)
+
+
+def stack_of(questions) -> Question:
+    def stacked(name):
+        return torch.stack([getattr(question, name) for question in questions], dim=1)
+
+    return Question(stacked("inputs"), 0, stacked("targets"), stacked("scored"), stacked("trained"))
+
+
+UNEVEN = (
+    [[True, False], [True, True], [False, False]],
+    [[False, True], [False, False], [False, False]],
+)
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+@pytest.mark.parametrize("regression", [False, True])
+def test_a_stack_is_scored_as_each_of_it_alone(regression, spread) -> None:
+    """With masks of which no two have as many positions."""
+    torch.manual_seed(0)
+    questions = []
+    for mask, other in zip(UNEVEN, reversed(UNEVEN), strict=True):
+        question = classes(torch.randint(3, (3, 2)).tolist(), mask, other)
+        if regression:
+            question = dataclasses.replace(question, targets=torch.randn(3, 2, 3))
+        questions.append(question)
+    answers = torch.randn(3, 2, 2, 3) * spread
+    tally = Tally(CPU, seeds=2)
+    tally.add(answers, stack_of(questions))
+    tally.add(answers, stack_of(questions))
+    for seed, question in enumerate(questions):
+        lone = Tally(CPU)
+        lone.add(answers[:, seed], question)
+
+        assert dataclasses.astuple(tally.each()[seed]) == pytest.approx(
+            dataclasses.astuple(only(lone))
+        )
+        assert loss(answers, stack_of(questions))[seed].item() == pytest.approx(
+            loss(answers[:, seed], question).item()
+        )
