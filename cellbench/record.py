@@ -1,9 +1,10 @@
-"""What is left behind by a run: environments, trials and measurements, a JSON line each.
+"""What is left behind by a run: environments, trials, measurements and speeds, a JSON line each.
 
 A *trial* is what training one unit left. A *measurement* is what a cell costs on a level: it
 does not depend on the seed, and is taken after all training, alone on the machine; so it is a
-line of its own, and a crash between the two loses neither. An *environment* says on what both
-were made; the others refer to it by its digest. A journal is whole by itself, and two journals
+line of its own, and a crash between the two loses neither. A *speed* is what a cell costs by
+itself, without a task, at one size. An *environment* says on what they were made; the others
+refer to it by its digest. A journal is whole by itself, and two journals
 are merged by concatenation.
 
 Schema history: 1, first version. Raise `SCHEMA` when an old reader would misread a new line.
@@ -194,6 +195,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         blocks_s: Wall seconds of each block, the device's work included.
         device_blocks_s: Seconds of each block between two events on the device; empty on CPU.
+            Gaps in which the device waits for the next launch are in them.
+        replay_blocks_s: Seconds on the device of blocks of as many calls, each replayed as one
+            CUDA graph: launches cost nothing there. Empty where there is no such graph.
         calls_per_block: Calls between two readings of the clock.
         batch: Sequences a call.
         time: Steps of each sequence a call.
@@ -202,6 +206,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
     blocks_s: tuple[float, ...]
     device_blocks_s: tuple[float, ...] = ()
+    replay_blocks_s: tuple[float, ...] = ()
     calls_per_block: int
     batch: int
     time: int
@@ -211,6 +216,18 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     def call_s(self) -> float:
         """Seconds of one call at the median block: one slow block does not move it."""
         return statistics.median(self.blocks_s) / self.calls_per_block
+
+    @property
+    def device_call_s(self) -> float | None:
+        """The same between two events on the device."""
+        blocks = self.device_blocks_s
+        return statistics.median(blocks) / self.calls_per_block if blocks else None
+
+    @property
+    def replay_call_s(self) -> float | None:
+        """The same, replayed as a CUDA graph."""
+        blocks = self.replay_blocks_s
+        return statistics.median(blocks) / self.calls_per_block if blocks else None
 
     @property
     def sequences_per_s(self) -> float:
@@ -298,5 +315,114 @@ class Measurement(Line, frozen=True, kw_only=True, tag="measurement"):
     run_id: str = ""
 
 
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cell is timed on: steps, sequences at once, features in and out."""
+
+    time: int
+    batch: int
+    input: int
+    hidden: int
+
+
+class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine can do at best: measured in the process that timed the cell.
+
+    Attributes:
+        operations_per_s: Of one large matrix product, by the quickest of torch's libraries; a
+            multiply-add is two.
+        bytes_per_s: Read and written, of one large copy.
+    """
+
+    operations_per_s: float
+    bytes_per_s: float
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call must do at least, however it is done.
+
+    Attributes:
+        operations: Of matrix products; from the cell's stepwise form. A multiply-add is two.
+        bytes: To and from memory.
+    """
+
+    operations: int
+    bytes: int
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one kind of call took, and what it had to do.
+
+    Attributes:
+        unreplayed: Why it could not be replayed as a CUDA graph; "" if it was, or on a CPU.
+    """
+
+    timings: Timings
+    work: Work
+    unreplayed: str = ""
+
+
+COSTS = {
+    "train_step": "train step",
+    "inference": "inference",
+    "streaming": "one step",
+    "streaming_batch": "batch step",
+}
+"""The kinds of call of a `Speed`, and what they are called."""
+
+
+class Speed(Line, frozen=True, kw_only=True, tag="speed"):
+    """How fast a cell is at one size, by itself: no task, embedding, read-out or optimiser.
+
+    Attributes:
+        speed_id: Digest of cell, its source, sizes, settings and environment.
+        device: Kind of device, "cpu" or "cuda".
+        dtype: Of parameters and inputs.
+        unroll: How the cell should be carried through time, as asked.
+        time_limit_s: What it was allowed.
+        unrolled: How it was; see `Trial`, and there for `fallback` and `parity_error` too.
+        compile_s: Seconds of tracing and compiling, in no timing.
+        parity_ok: Whether the parity error is one of rounding. If not, there are no costs.
+        ceilings: The machine's.
+        train_step: Forward, and backward from a random cotangent on all outputs to the inputs
+            and all parameters. No loss, clipping or optimiser.
+        inference: Forward over whole sequences without gradients.
+        streaming: One step of one sequence without gradients, its projection included.
+        streaming_batch: One step of the whole batch, likewise.
+        warnings: What makes the timings hard to trust, and what to do.
+    """
+
+    speed_id: str
+    cell: str
+    cell_source: str
+    sizes: Sizes
+    device: str
+    dtype: str
+    unroll: str
+    status: Status
+    error: Failure | None = None
+    time_limit_s: float | None = None
+    unrolled: Unrolled = ""
+    fallback: str = ""
+    compile_s: float = 0.0
+    parity_error: float | None = None
+    parity_ok: bool = False
+    ceilings: Ceilings | None = None
+    train_step: Cost | None = None
+    inference: Cost | None = None
+    streaming: Cost | None = None
+    streaming_batch: Cost | None = None
+    warnings: tuple[str, ...] = ()
+    started_at: str = ""
+    commit: str = ""
+    env: str = ""
+    run_id: str = ""
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """The costs that there are, by their names in `COSTS`."""
+        found = {name: getattr(self, name) for name in COSTS}
+        return {name: cost for name, cost in found.items() if cost is not None}
+
+
 Record = Trial | Measurement
-AnyLine = Environment | Trial | Measurement
+AnyLine = Environment | Trial | Measurement | Speed

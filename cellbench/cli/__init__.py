@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "run": ("cellbench.cli.run", "Train and measure cells on tasks; print a table."),
         "report": ("cellbench.cli.report", "Print the table of earlier results."),
+        "perf": ("cellbench.cli.perf", "Time cells at many sizes; tables, exponents, plots."),
         "list": ("cellbench.cli.names", "List cells, tasks or suites."),
         "check": ("cellbench.cli.check", "Check that a cell keeps its contract."),
         "doctor": ("cellbench.cli.doctor", "Say what this machine is, and what may disturb."),

@@ -99,6 +99,7 @@ def time_blocks(
     time: int,
     warmup: int = 3,
     budget_s: float = 1.0,
+    refresh: Callable[[], None] | None = None,
 ) -> Timings:
     """Call `call` untimed until it is warm, then in timed blocks.
 
@@ -112,15 +113,20 @@ def time_blocks(
         time: Steps of each sequence a call.
         warmup: Untimed calls, the first of which is reported apart.
         budget_s: Seconds the timed blocks should take.
+        refresh: Makes new inputs; called before each timed block, and in no time of it.
     """
-    first = _lap(call, watch, 1)
-    once_s = min(_lap(call, watch, 1).wall_s for _ in range(max(1, warmup - 1)))
+    first = lap(call, watch, 1)
+    once_s = min(lap(call, watch, 1).wall_s for _ in range(max(1, warmup - 1)))
     inner = max(1, math.ceil(BLOCK_S / max(once_s, 1e-9)))
     blocks = round(budget_s / max(inner * once_s, 1e-9))
-    laps = [_lap(call, watch, inner) for _ in range(min(max(blocks, FEWEST_BLOCKS), MOST_BLOCKS))]
+    laps = []
+    for _ in range(min(max(blocks, FEWEST_BLOCKS), MOST_BLOCKS)):
+        if refresh is not None:
+            refresh()
+        laps.append(lap(call, watch, inner))
     return Timings(
-        blocks_s=tuple(lap.wall_s for lap in laps),
-        device_blocks_s=tuple(lap.device_s for lap in laps if lap.device_s is not None),
+        blocks_s=tuple(one.wall_s for one in laps),
+        device_blocks_s=tuple(one.device_s for one in laps if one.device_s is not None),
         calls_per_block=inner,
         batch=batch,
         time=time,
@@ -128,17 +134,23 @@ def time_blocks(
     )
 
 
-def _lap(call: Callable[[], object], watch: Stopwatch, times: int) -> Lap:
+def lap(call: Callable[[], object], watch: Stopwatch, times: int) -> Lap:
+    """Time `times` calls in a row."""
     watch.start()
     for _ in range(times):
         call()
     return watch.stop()
 
 
+def spread(timings: Timings) -> float:
+    """Return the interquartile range of the blocks, relative to their median."""
+    low, middle, high = statistics.quantiles(timings.blocks_s, n=4)
+    return (high - low) / middle
+
+
 def doubts(name: str, timings: Timings) -> list[str]:
     """Say what makes `timings` hard to trust; and, after a semicolon, what to do."""
-    low, middle, high = statistics.quantiles(timings.blocks_s, n=4)
-    spread = (high - low) / middle
-    if spread <= NOISY:
+    found = spread(timings)
+    if found <= NOISY:
         return []
-    return [f"{name} spreads by {spread:.0%} of its median; close other programs and --remeasure"]
+    return [f"{name} spreads by {found:.0%} of its median; close other programs and --remeasure"]

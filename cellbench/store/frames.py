@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from cellbench.record import AnyLine, Level, Measurement, Settings, Timings, Trial
-from cellbench.store.journal import environments, measurements, trials
+from cellbench.record import AnyLine, Cost, Level, Measurement, Settings, Speed, Timings, Trial
+from cellbench.store.journal import environments, measurements, speeds, trials
 
 JOB = [
     "level", "level_digest", "cell", "cell_source", "hidden", "budget_steps", "device", "dtype",
@@ -30,13 +30,24 @@ def measurements_frame(lines: Iterable[AnyLine]) -> pd.DataFrame:
     for found in measurements(lines):
         row = _measurement(found)
         env = known.get(found.env)
-        row["machine"] = "; ".join(f"{k}={v}" for k, v in sorted(env.key.items())) if env else ""
-        row["machine_name"] = _machine_name(env.key) if env else "unknown machine"
+        row["machine"] = machine(env.key) if env else ""
+        row["machine_name"] = machine_name(env.key) if env else "unknown machine"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _machine_name(key: dict[str, str]) -> str:
+def speeds_frame(lines: Iterable[AnyLine]) -> pd.DataFrame:
+    """Return a row for each timed block of each speed; one row for a speed that has none."""
+    return pd.DataFrame([row for speed in speeds(lines) for row in _speed(speed)])
+
+
+def machine(key: dict[str, str]) -> str:
+    """Write the facts that must agree before two speeds are compared."""
+    return "; ".join(f"{name}={text}" for name, text in sorted(key.items()))
+
+
+def machine_name(key: dict[str, str]) -> str:
+    """Write those that a reader asks for first."""
     threads = f"{key['threads']} thread{'' if key['threads'] == '1' else 's'}"
     return f"{key['device']}, {threads}, torch {key['torch']}, {key['dtype']}"
 
@@ -77,6 +88,10 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "skill": trial.skill,
         "exact_rate": trial.exact_rate,
         "train_s": trial.train_s,
+        "unrolled": trial.unrolled,
+        "captured": trial.captured,
+        "stacked": trial.stacked,
+        "fallback": trial.fallback,
         "started_at": trial.started_at,
         "commit": trial.commit,
         "env": trial.env,
@@ -92,6 +107,8 @@ def _measurement(found: Measurement) -> dict[str, Any]:
         "status": found.status.value,
         "error": f"{found.error.type}: {found.error.message}" if found.error else "",
         "unrolled": found.unrolled,
+        "fallback": found.fallback,
+        "compile_s": found.compile_s,
         "parity_error": found.parity_error,
         "parity_ok": found.parity_ok,
         "cell_parameters": parameters.cell if parameters else None,
@@ -118,3 +135,44 @@ def _timings(name: str, timings: Timings | None) -> dict[str, Any]:
         f"{name}_step_s" if name == "train" else f"{name}_s": timings.call_s if timings else None,
         f"{name}_sequences_per_s": timings.sequences_per_s if timings else None,
     }
+
+
+def _speed(speed: Speed) -> list[dict[str, Any]]:
+    sizes = speed.sizes
+    common = {
+        "speed_id": speed.speed_id,
+        "cell": speed.cell,
+        "cell_source": speed.cell_source,
+        **{name: getattr(sizes, name) for name in ("time", "batch", "input", "hidden")},
+        "device": speed.device,
+        "dtype": speed.dtype,
+        "unroll": speed.unroll,
+        "unrolled": speed.unrolled,
+        "compile_s": speed.compile_s,
+        "parity_error": speed.parity_error,
+        "parity_ok": speed.parity_ok,
+        "status": speed.status.value,
+        "error": f"{speed.error.type}: {speed.error.message}" if speed.error else "",
+        "env": speed.env,
+        "run_id": speed.run_id,
+    }
+    blocks = [row for name, cost in speed.costs.items() for row in _blocks(name, cost)]
+    return [{**common, **block} for block in blocks or [dict.fromkeys(BLOCK)]]
+
+
+BLOCK = ("call", "clock", "block", "block_s", "calls_per_block", "operations", "bytes")
+
+
+def _blocks(name: str, cost: Cost) -> list[dict[str, Any]]:
+    timings, work = cost.timings, cost.work
+    clocks = {
+        "wall": timings.blocks_s,
+        "device": timings.device_blocks_s,
+        "replay": timings.replay_blocks_s,
+    }
+    rows = [
+        (name, clock, n, block_s, timings.calls_per_block, work.operations, work.bytes)
+        for clock, blocks_s in clocks.items()
+        for n, block_s in enumerate(blocks_s)
+    ]
+    return [dict(zip(BLOCK, row, strict=True)) for row in rows]

@@ -11,7 +11,7 @@ import msgspec
 from filelock import FileLock
 
 from cellbench.errors import StoreError
-from cellbench.record import SCHEMA, AnyLine, Environment, Measurement, Trial
+from cellbench.record import SCHEMA, AnyLine, Environment, Measurement, Speed, Trial
 
 TAIL_BYTES = 1 << 16
 """How far back to look, at a time, for the end of the last whole line."""
@@ -113,6 +113,11 @@ def measurements(lines: Iterable[AnyLine]) -> list[Measurement]:
     """Return the measurements among `lines`; of one repeated, the newest."""
     found = {m.measurement_id: m for m in lines if isinstance(m, Measurement)}
     return list(found.values())
+
+
+def speeds(lines: Iterable[AnyLine]) -> list[Speed]:
+    """Return the speeds among `lines`; of one repeated, the newest."""
+    return list({line.speed_id: line for line in lines if isinstance(line, Speed)}.values())
 
 
 def environments(lines: Iterable[AnyLine]) -> dict[str, Environment]:
