@@ -23,13 +23,18 @@ from cellbench.cli.options import DEFAULT_OUTPUT, device_option, format_option
 )  # fmt: skip
 @device_option
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1), help="Trials at a time; one a CPU by default."
-)
+    "-j", "--jobs", type=click.IntRange(1), metavar="N",
+    help="Worker processes; by default one a CPU, or what a GPU's memory allows.",
+)  # fmt: skip
+@click.option(
+    "--stack", default="auto", show_default=True, metavar="N",
+    help="Seeds of a cell that a worker trains at once, as one model; 1: one by one.",
+)  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, help="Cell width.")
 @click.option("--steps", type=click.IntRange(1), help="Cap on the training steps of a trial.")
 @click.option("--time-limit", type=float, metavar="S", help="Most seconds of training a trial.")
 @click.option(
-    "--unroll", type=click.Choice(["auto", "stepwise", "parallel"]), default="auto",
+    "--unroll", type=click.Choice(["auto", "stepwise", "compiled", "parallel"]), default="auto",
     show_default=True, help="How cells are carried through time.",
 )  # fmt: skip
 @click.option(

@@ -17,16 +17,24 @@ from cellbench.cli.options import choose_device, parse_seeds
 from cellbench.cli.progress import follow
 from cellbench.cli.show import show_rows
 from cellbench.errors import Exit, OptionError
-from cellbench.measure.environment import usable_cpus
 from cellbench.plugins import CellSpec, check_buildable, parse_cell, split_cells
 from cellbench.record import AnyLine, Measurement, Status, Trial
 from cellbench.report.rows import make_rows
 from cellbench.store.folder import Folder
 from cellbench.store.journal import measurements, trials
 from cellbench.store.manifest import read_manifest
-from cellbench.sweep.local import Event
-from cellbench.sweep.plan import Plan, make_plan, measurement_id, missing_units
-from cellbench.sweep.run import Remaining, execute, remaining
+from cellbench.sweep.events import Event
+from cellbench.sweep.plan import (
+    Plan,
+    Remaining,
+    make_plan,
+    measurement_id,
+    missing_units,
+    remaining,
+)
+from cellbench.sweep.run import execute
+from cellbench.sweep.schedule import Schedule, make_schedule
+from cellbench.sweep.workers import default_workers
 from cellbench.unroll import Carrier, Way
 
 
@@ -40,6 +48,7 @@ class Asked:
     seeds: str
     device: str
     jobs: int | None
+    stack: str
     hidden: int
     steps: int | None
     time_limit: float | None
@@ -57,22 +66,32 @@ class Asked:
 def run(asked: Asked) -> Exit:
     """Check everything, then do what is missing, then print the table."""
     device = choose_device(asked.device)
+    most = _stack(asked.stack)
     plan = _plan(asked, device)
     folder = Folder(asked.output)
-    left = remaining(plan, list(folder.journal), fresh=not asked.resume)
+    lines = list(folder.journal)
+    left = remaining(plan, lines, fresh=not asked.resume)
     left = replace(left, measured=frozenset()) if asked.remeasure else left
     read_manifest(folder.manifest)
     folder.check_writable()
+    workers = asked.jobs or default_workers(device)
+    schedule = make_schedule(plan, left, lines, device=device, workers=workers, most=most)
     if asked.dry_run:
-        _print_plan(plan, left, asked.output)
+        _print_plan(plan, left, schedule, asked.output)
         return Exit.OK
-    jobs = asked.jobs or (1 if device.startswith("cuda") else usable_cpus())
-    jobs = max(1, min(jobs, len(left.units)))
-    threads = max(1, usable_cpus() // jobs)
     argv = ["cellbench", *sys.argv[1:]]
-    events = execute(plan, left, folder, device=device, jobs=jobs, threads=threads, argv=argv)
-    _carry_out(events, plan, left, folder, asked)
+    events = execute(plan, left, schedule, folder, device=device, argv=argv)
+    _carry_out(events, plan, schedule, folder, asked)
     return _conclude(plan, list(folder.journal), asked.form)
+
+
+def _stack(text: str) -> int | None:
+    """Read `auto`, which is None, or the most seeds of a stack."""
+    if text == "auto":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise OptionError(f"--stack must be auto, or a number of seeds from 1 on, not {text!r}.")
 
 
 def _plan(asked: Asked, device: str) -> Plan:
@@ -106,12 +125,16 @@ def _tasks(tasks: str, suite: str) -> list[Task]:
     return list({task.id: task for task in named}.values())
 
 
-def _print_plan(plan: Plan, left: Remaining, output: Path) -> None:
+def _print_plan(plan: Plan, left: Remaining, schedule: Schedule, output: Path) -> None:
     for job in plan.jobs:
         seeds = [unit.seed for unit in left.units if unit.job is job]
         missing = f"seeds {', '.join(map(str, seeds))} to train" if seeds else "all trained"
+        most = max((len(s.units) for s in schedule.stacks if s.job is job), default=1)
+        stacked = f", {most} at once" if most > 1 else ""
         steps = job.settings.steps
-        click.echo(f"{job.spec.text} @ {job.task.id}: {missing}, at most {steps} steps each")
+        click.echo(
+            f"{job.spec.text} @ {job.task.id}: {missing}, at most {steps} steps each{stacked}"
+        )
     done = len(plan.units) - len(left.units)
     click.echo(
         f"{len(plan.units)} trials, {done} of them done before; {len(plan.jobs)} measurements; "
@@ -120,12 +143,12 @@ def _print_plan(plan: Plan, left: Remaining, output: Path) -> None:
 
 
 def _carry_out(
-    events: Generator[Event], plan: Plan, left: Remaining, folder: Folder, asked: Asked
+    events: Generator[Event], plan: Plan, schedule: Schedule, folder: Folder, asked: Asked
 ) -> None:
     """Follow the events to their end; on Ctrl-C say what is kept and how to go on."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        follow(events, plan, left, err(), quiet=asked.quiet, verbose=asked.verbose)
+        follow(events, plan, schedule, err(), quiet=asked.quiet, verbose=asked.verbose)
     except KeyboardInterrupt:
         events.close()  # ends the workers, and keeps what had arrived
         kept = len(plan.units) - len(missing_units(plan, folder.journal))

@@ -39,6 +39,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         cell_parameters: In the cell; `hyper_parameters` of them make weights for the rest.
         operations: Floating-point operations of matrix products a step and sequence.
         state_bytes: Of one sequence, at the end.
+        unrolled: How the cell was carried through time when it was measured; where it was not,
+            when it was trained. `parity_error` and `compile_s` are of the measurement.
+        stacked: Most seeds that were trained at once as one model.
         machine: The facts that must agree before two speeds are compared.
         notes: What a reader must know to believe the row.
     """
@@ -83,6 +86,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     state_grows: bool = False
     unrolled: str = ""
     parity_error: float | None = None
+    compile_s: float | None = None
+    stacked: int = 1
     machine: str = ""
     machine_name: str = ""
     notes: tuple[str, ...] = ()
@@ -92,7 +97,7 @@ MEASURED = (
     "train_sequences_per_s", "inference_sequences_per_s", "streaming_us", "peak_allocated_bytes",
     "peak_reserved_bytes", "process_bytes", "static_bytes", "cell_parameters",
     "hyper_parameters", "model_parameters", "operations", "state_bytes", "state_grows",
-    "unrolled", "parity_error", "machine", "machine_name",
+    "unrolled", "parity_error", "compile_s", "machine", "machine_name",
 )  # fmt: skip
 """Columns that a row takes over from a measurement."""
 
@@ -153,13 +158,12 @@ def _rows_of(tried: list[dict[Any, Any]], measured: list[dict[Any, Any]]) -> Ite
     learned = _learned(tried)
     for found in measured or [{}]:
         source = found or tried[0]
-        notes = (*_trial_notes(tried), *_measurement_notes(found))
+        notes = (*_trial_notes(tried), *_fallbacks(tried, found), *_measurement_notes(found))
         yield Row(
             id=f"{source['cell']} @ {source['level']}",
             **{name: source[name] for name in JOB},
             **{n: source[n] for n in ("metric", "trivial", "solved_mark", "batch")},
-            **learned,
-            **{name: found[name] for name in MEASURED if found},
+            **(learned | {name: found[name] for name in MEASURED if found}),
             notes=notes,
         )
 
@@ -182,6 +186,8 @@ def _learned(tried: list[dict[Any, Any]]) -> dict[str, Any]:
         "exact_rate": exact[0] if exact else None,
         "steps_to_solve": median_to_solve([t["steps_to_solve"] for t in tried]),
         "sequences_to_solve": median_to_solve([t["sequences_to_solve"] for t in tried]),
+        "unrolled": next((t["unrolled"] for t in tried if t["unrolled"]), ""),
+        "stacked": max((t["stacked"] for t in tried), default=1),
     }
 
 
@@ -191,6 +197,17 @@ def _trial_notes(tried: list[dict[Any, Any]]) -> Iterator[str]:
     for (status, error), count in Counter((t["status"], t["error"]) for t in failed).items():
         where = next(t["where"] for t in failed if t["error"] == error)
         yield f"{count} of {len(tried)} seeds {status}: {error}" + (f" ({where})" if where else "")
+
+
+def _fallbacks(tried: list[dict[Any, Any]], found: dict[Any, Any]) -> Iterator[str]:
+    """Say why seeds were not trained, or the cell not measured, in a faster way; each once."""
+    reasons = Counter(trial["fallback"] for trial in tried if trial["fallback"])
+    for reason, count in reasons.items():
+        yield reason if count == len(tried) else f"{count} of {len(tried)} seeds {reason}"
+    measured = found.get("fallback", "")
+    told = (*reasons, *found.get("warnings", ()))
+    if measured and not any(measured in text for text in told):
+        yield measured
 
 
 def _measurement_notes(found: dict[Any, Any]) -> Iterator[str]:

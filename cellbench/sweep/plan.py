@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import msgspec
@@ -22,7 +23,7 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """One cell on one level with one group of settings: what is measured once.
 
@@ -36,7 +37,7 @@ class Job:
     task: Task
     settings: Settings
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest of all that decides a result, but for the seed."""
         settings = msgspec.to_builtins(self.settings)
@@ -63,7 +64,7 @@ class Job:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unit:
     """What to train: a job and a seed."""
 
@@ -71,10 +72,36 @@ class Unit:
     seed: int
     time_limit_s: float | None = None
 
-    @property
+    @cached_property
     def unit_id(self) -> str:
         """Digest of cell, its source, level, seed and settings; not of the time limit."""
         return digest(self.job.key, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Units that one worker trains together.
+
+    How units are stacked decides no result, but for rounding: it is in no digest.
+
+    Attributes:
+        units: One or more; of one job, each with a seed of its own.
+        fallback: Why they are not in a bigger stack, as was tried before; "" if it was not.
+    """
+
+    units: tuple[Unit, ...]
+    fallback: str = ""
+
+    @property
+    def job(self) -> Job:
+        """The job that all of them are of."""
+        return self.units[0].job
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """Most seconds of training of all of them together; None for no limit."""
+        limits_s = [unit.time_limit_s for unit in self.units]
+        return None if None in limits_s else sum(filter(None, limits_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +124,7 @@ def make_plan(
     *,
     hidden: int,
     device: str,
-    carrier: Carrier = Carrier(),  # noqa: B008 -- it is frozen
+    carrier: Carrier = Carrier(),  # noqa: B008 -- only its settings are read
     most_steps: int | None = None,
     time_limit_s: float | None = None,
 ) -> Plan:
@@ -150,3 +177,25 @@ def missing_units(plan: Plan, lines: Iterable[AnyLine]) -> list[Unit]:
 def measurement_id(job: Job, env: str) -> str:
     """Digest of cell, its source, level, settings and environment."""
     return digest(job.key, env)
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What a plan still asks for.
+
+    Attributes:
+        units: Without a trial.
+        measured: Ids of the measurements that there are; which are missing depends on the
+            environment, and is found out when measuring starts.
+    """
+
+    units: tuple[Unit, ...]
+    measured: frozenset[str]
+
+
+def remaining(plan: Plan, lines: Sequence[AnyLine], *, fresh: bool) -> Remaining:
+    """Compare `plan` with what a journal has; with `fresh`, as if it had nothing."""
+    if fresh:
+        return Remaining(plan.units, frozenset())
+    measured = frozenset(getattr(line, "measurement_id", "") for line in lines)
+    return Remaining(tuple(missing_units(plan, lines)), measured)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,8 +18,12 @@ from cellbench.record import AnyLine, Environment
 from cellbench.store.folder import Folder
 from cellbench.store.journal import environments
 from cellbench.store.manifest import Run, add_run
-from cellbench.sweep.local import Event, Machine, measure_jobs, train_units
-from cellbench.sweep.plan import Job, Plan, Unit, measurement_id, missing_units
+from cellbench.sweep.events import Event
+from cellbench.sweep.local import measure_jobs, train_stacks
+from cellbench.sweep.machine import Machine
+from cellbench.sweep.plan import Job, Plan, Remaining, measurement_id
+from cellbench.sweep.schedule import Schedule
+from cellbench.sweep.workers import room_for, threads_each
 
 MEASURING_THREADS = 1
 """CPU threads while measuring: what a small recurrent step uses best, and the same everywhere."""
@@ -29,69 +32,51 @@ MEMORY_SHARE = 0.9
 """How much of the available memory workers may hold together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
-    """What a plan still asks for.
-
-    Attributes:
-        units: Without a trial.
-        measured: Ids of the measurements that there are; which are missing depends on the
-            environment, and is found out when measuring starts.
-    """
-
-    units: tuple[Unit, ...]
-    measured: frozenset[str]
-
-
-def remaining(plan: Plan, lines: Sequence[AnyLine], *, fresh: bool) -> Remaining:
-    """Compare `plan` with what a journal has; with `fresh`, as if it had nothing."""
-    if fresh:
-        return Remaining(plan.units, frozenset())
-    measured = frozenset(getattr(line, "measurement_id", "") for line in lines)
-    return Remaining(tuple(missing_units(plan, lines)), measured)
-
-
 def execute(
     plan: Plan,
     left: Remaining,
+    schedule: Schedule,
     folder: Folder,
     *,
     device: str,
-    jobs: int,
-    threads: int,
     argv: Sequence[str],
 ) -> Generator[Event]:
     """Do what is left of `plan`; every record is on disk before the event that tells of it.
 
     Args:
+        plan: All that was asked for.
+        left: What of it is missing.
+        schedule: How to do that.
+        folder: Where the results are.
         device: As torch names it.
-        jobs: Units to train at a time.
-        threads: CPU threads for each of them.
         argv: The command, for the manifest.
     """
     commit = current_commit()
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{commit[:7] or 'nocommit'}"
     folder.path.mkdir(parents=True, exist_ok=True)
-    keep = _Keeper(folder, run_id, commit)
-    add_run(folder.manifest, _manifest_entry(plan, run_id, argv, commit, jobs))
-    trainers = Machine(device, threads, folder.logs, _memory_bytes(device, jobs))
-    yield from train_units(left.units, trainers, jobs=jobs, keep=keep)
+    keep = Keeper(folder, run_id, commit)
+    workers = schedule.workers
+    add_run(folder.manifest, _manifest_entry(plan, run_id, argv, commit, workers))
+    threads = threads_each((stack.job for stack in schedule.stacks), device, workers)
+    trainers = Machine(device, threads, folder.logs, share_of_memory(device, workers))
+    room = room_for(device, workers)
+    yield from train_stacks(schedule.stacks, trainers, jobs=workers, keep=keep, room=room)
 
     def is_done(job: Job, env: str) -> bool:
         return measurement_id(job, env) in left.measured
 
-    alone = Machine(device, MEASURING_THREADS, folder.logs, _memory_bytes(device, 1))
+    alone = Machine(device, MEASURING_THREADS, folder.logs, share_of_memory(device, 1))
     yield from measure_jobs(plan.jobs, alone, is_done=is_done, keep=keep)
 
 
-def _memory_bytes(device: str, jobs: int) -> int | None:
+def share_of_memory(device: str, jobs: int) -> int | None:
     """Return each worker's share of the memory that there is; a GPU keeps its own accounts."""
     if device.startswith("cuda"):
         return None
     return int(MEMORY_SHARE * psutil.virtual_memory().available / jobs)
 
 
-class _Keeper:
+class Keeper:
     """Appends lines to the journal, each environment once."""
 
     def __init__(self, folder: Folder, run_id: str, commit: str) -> None:

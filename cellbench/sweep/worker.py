@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -13,9 +14,11 @@ from msgspec.structs import replace
 from cellbench.record import Failure, Measurement, Point, Status, Trial
 from cellbench.sweep.costs import measure_costs
 from cellbench.sweep.failure import failure
-from cellbench.sweep.plan import Job, Unit, measurement_id
-from cellbench.train.loop import Learned, train
+from cellbench.sweep.plan import Job, Stack, Unit, measurement_id
+from cellbench.train.learned import Learned
+from cellbench.train.loop import train
 from cellbench.train.model import SequenceModel
+from cellbench.train.stacked import train_stack
 
 
 def build(job: Job, seed: int, device: torch.device) -> SequenceModel:
@@ -26,6 +29,48 @@ def build(job: Job, seed: int, device: torch.device) -> SequenceModel:
         job.spec.build, generator.reads, generator.answers, job.settings.hidden, job.carrier
     )
     return model.to(device)
+
+
+def run_stack(
+    stack: Stack,
+    device: torch.device,
+    *,
+    look: Callable[[int, Point], None],
+    keep: Callable[[Trial], None],
+) -> None:
+    """Train the units of `stack` at once; hand over each trial the moment its seed ends.
+
+    One alone always comes to a trial, since a failure is one too. What goes wrong with several
+    is no verdict on any: it is raised.
+
+    Args:
+        stack: What to train.
+        device: Where.
+        look: Told of every look at validation, and of which seed it was.
+        keep: Gets each trial.
+
+    Raises:
+        StackingError: The cell cannot be stacked.
+        Exception: Whatever else the cell does. Units without a trial are to be trained alone.
+    """
+    if len(stack.units) == 1:
+        (unit,) = stack.units
+        trial = run_trial(unit, device, look=partial(look, unit.seed))
+        reasons = filter(None, (stack.fallback, trial.fallback))
+        keep(replace(trial, fallback="; ".join(reasons)))
+        return
+    started_at = now()
+    job, units = stack.job, {unit.seed: unit for unit in stack.units}
+    for seed, learned in train_stack(
+        [build(job, seed, device) for seed in units],
+        job.task,
+        seeds=list(units),
+        steps=job.settings.steps,
+        clock=perf_counter,
+        time_limit_s=stack.units[0].time_limit_s,
+        look=look,
+    ):
+        keep(_trial(units[seed], learned, started_at))
 
 
 def run_trial(
@@ -70,7 +115,7 @@ def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
     test, status, reason = learned.test, learned.status, learned.reason
     if test is not None and not (math.isfinite(test.loss) and math.isfinite(test.metric)):
         status, reason, test = Status.DIVERGED, "the test loss was not finite", None
-    solved, task = learned.steps_to_solve, unit.job.task
+    solved, task, how = learned.steps_to_solve, unit.job.task, learned.how
     error = Failure(type=status.value, message=reason)
     return replace(
         failed_trial(unit, status, error, started_at),
@@ -84,6 +129,12 @@ def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
         skill=task.skill(test.metric) if test else None,
         exact_rate=test.exact_rate if test else None,
         train_s=learned.train_s,
+        unrolled=how.unrolled,
+        captured=how.captured,
+        fallback=how.fallback,
+        parity_error=how.parity_error if math.isfinite(how.parity_error) else None,
+        compile_s=how.compile_s,
+        stacked=how.stacked,
     )
 
 

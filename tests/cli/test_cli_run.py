@@ -20,6 +20,13 @@ from cellbench.store.manifest import read_manifest
 
 TOYS = Path(__file__).parent.parent / "toy_cells.py"
 TINY = ["--tasks", "copying/tiny", "--hidden", "16", "--steps", "50"]
+BRANCHES = """
+
+class Branches(Plain):
+    def step(self, p_t, state):
+        y, state = super().step(p_t, state)
+        return (y if y.detach().abs().max() < 2 else y / 2), state
+"""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -28,7 +35,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def cellbench(tmp_path):
-    (tmp_path / "toys.py").write_text(TOYS.read_text())
+    (tmp_path / "toys.py").write_text(TOYS.read_text() + BRANCHES)
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -165,6 +172,43 @@ def test_a_dry_run_says_what_is_missing_and_writes_nothing(cellbench) -> None:
     assert "lstm @ copying/tiny: seeds 0, 1 to train, at most 50 steps each" in result.stdout
     assert "4 trials, 0 of them done before; 2 measurements" in result.stdout
     assert not cellbench.folder.path.exists()
+
+
+def test_seeds_that_are_trained_at_once_are_the_same_trials(cellbench) -> None:
+    command = ["run", "--cells", "toys.py:Plain", "--seeds", "3", "-j", "1", *TINY]
+    planned = cellbench(*command, "--stack", "3", "--dry-run")
+    together = cellbench(*command, "--stack", "3", "--format", "json")
+    (row,) = json.loads(together.stdout)
+    trials = records(cellbench.folder, Trial)
+    again = cellbench(*command, "--stack", "1")
+
+    assert "at most 50 steps each, 3 at once" in planned.stdout
+    assert together.returncode == 0, together.stderr
+    assert row["stacked"] == 3
+    assert [trial.stacked for trial in trials] == [3, 3, 3]
+    assert {trial.fallback for trial in trials} == {""}
+    assert "3 of 3 trials are done from before" in again.stderr
+    assert len(records(cellbench.folder, Trial)) == 3
+    cellbench(*command, "--stack", "1", "--fresh")
+    alone = records(cellbench.folder, Trial)[3:]
+
+    assert {t.unit_id for t in alone} == {t.unit_id for t in trials}
+    losses = {t.unit_id: t.test_loss for t in trials}
+    assert all(t.test_loss == pytest.approx(losses[t.unit_id], rel=1e-2) for t in alone)
+
+
+def test_a_cell_that_cannot_be_stacked_is_trained_seed_by_seed_and_the_table_says_why(
+    cellbench,
+) -> None:
+    command = ["run", "--cells", "toys.py:Branches", "--seeds", "2", "--stack", "2", *TINY]
+    result = cellbench(*command)
+    trials = records(cellbench.folder, Trial)
+
+    assert result.returncode == 0, result.stderr
+    assert [trial.stacked for trial in trials] == [1, 1]
+    assert all(trial.fallback.startswith("not stacked: ") for trial in trials)
+    assert "not stacked" in result.stdout
+    assert "each seed alone now" in result.stderr
 
 
 def test_the_environment_chooses_seeds_output_and_device(cellbench, tmp_path) -> None:

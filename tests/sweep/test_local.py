@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 from cellbench.catalog import find_task
 from cellbench.plugins import parse_cell
 from cellbench.record import Environment, Measurement, Status, Trial
-from cellbench.sweep import local
-from cellbench.sweep.local import Finished, Looked, Machine, Started, measure_jobs, train_units
-from cellbench.sweep.plan import make_plan
+from cellbench.sweep import local, process
+from cellbench.sweep.events import Finished, Looked, Started
+from cellbench.sweep.local import measure_jobs, train_stacks
+from cellbench.sweep.machine import Machine
+from cellbench.sweep.plan import Stack, make_plan
+from cellbench.unroll import Carrier, Way
 
 TOYS = str(Path(__file__).parent.parent / "toy_cells.py")
 TINY = find_task("copying/tiny")
@@ -28,6 +32,11 @@ def plan_of(*cells: str, seeds=(0,), **changes):
     expressions = [f"{TOYS}:{cell}" if cell[0].isupper() else cell for cell in cells]
     given = {"hidden": 8, "device": "cpu", "most_steps": 100} | changes
     return make_plan([parse_cell(e) for e in expressions], [TINY], list(seeds), **given)
+
+
+def train_units(units, machine, **given):
+    """Train each unit alone."""
+    return train_stacks([Stack((unit,)) for unit in units], machine, **given)
 
 
 def test_a_cell_that_kills_its_process_is_a_row_and_the_others_go_on(machine) -> None:
@@ -101,9 +110,9 @@ def test_a_cell_that_wants_too_much_memory_is_a_row(machine) -> None:
 
 
 def test_a_step_that_hangs_is_ended(machine, monkeypatch) -> None:
-    monkeypatch.setattr(local, "GRACE_S", 1.0)
+    monkeypatch.setattr(process, "GRACE_S", 1.0)
     monkeypatch.setattr(local, "POLL_S", 0.1)
-    (unit,) = plan_of("Hangs", time_limit_s=0.1).units
+    (unit,) = plan_of("Hangs", time_limit_s=0.1, carrier=Carrier(Way.STEPWISE)).units
     events = list(train_units([unit], machine, jobs=1, keep=lambda _: None))
 
     assert events[-1].record.status is Status.TIMEOUT
@@ -119,7 +128,7 @@ def test_ending_early_keeps_what_has_arrived_and_leaves_no_process(machine) -> N
     events.close()
 
     assert [line.cell for line in kept if isinstance(line, Trial)] == ["lstm"]
-    assert local.multiprocessing.active_children() == []
+    assert multiprocessing.active_children() == []
 
 
 def test_measuring_is_one_after_another_and_skips_what_is_done(machine) -> None:
