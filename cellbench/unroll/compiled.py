@@ -125,7 +125,26 @@ def _compile(derivative: Derivative, compiler: Compiler) -> tuple[Step, Step]:
 
 
 def inductor(graph: fx.GraphModule) -> Step:
-    """Compile a graph of one step."""
+    """Compile a graph of one step; the same graph, once in a process."""
+    key = _key(graph)
+    if key not in _compiled:
+        _compiled[key] = _inductor(graph)
+    return _compiled[key]
+
+
+_compiled: dict[Any, Step] = {}
+
+
+def _key(graph: fx.GraphModule) -> Any:
+    """Return all that the code for a graph depends on."""
+    if any(node.op == "get_attr" for node in graph.graph.nodes):
+        return graph  # its values are not in its code: like no other
+    values = fake_values(node for node in graph.graph.nodes if node.op == "placeholder")
+    kinds = tuple((tuple(v.shape), v.dtype, v.device) for v in values)
+    return graph.code, kinds, torch.get_num_threads()
+
+
+def _inductor(graph: fx.GraphModule) -> Step:
     from torch._inductor import config  # noqa: PLC0415 -- seconds of import
     from torch._inductor.compile_fx import compile_fx_inner  # noqa: PLC0415
 

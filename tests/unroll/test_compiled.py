@@ -191,6 +191,14 @@ def test_so_it_does_compiled(name) -> None:
     assert_as_stepwise(cell, program_of(cell, compiler=None), 7)
 
 
+def test_the_second_seed_finds_the_steps_compiled() -> None:
+    programs = [program_of(CELLS["gru"](3, 4).double(), compiler=None) for _ in range(2)]
+    other = program_of(CELLS["gru"](3, 4).double(), batch=B + 1, compiler=None)
+
+    assert programs[0].core.forward_step is programs[1].core.forward_step
+    assert other.core.forward_step is not programs[0].core.forward_step
+
+
 def test_a_bounded_tape_compiles() -> None:
     torch.manual_seed(0)
     cell = CELLS["lstmn"](3, 4, tape=3).double()
