@@ -29,7 +29,7 @@ bench: $(VENV)/.ready-to-develop  ## Measure against other code, side by side
 GPU_PYTHON ?= $(BIN)/python
 gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/.ready-to-develop)  ## What only a CUDA GPU can show: tests, ratios, journals
 	$(GPU_PYTHON) -c "import torch; assert torch.cuda.is_available(), 'torch finds no CUDA GPU'"
-	$(GPU_PYTHON) -m pytest -q -rs tests/generators tests/cells tests/measure tests/unroll tests/train/test_on_cuda.py tests/test_contract.py
+	$(GPU_PYTHON) -m pytest -q -rs tests/generators tests/cells tests/measure tests/unroll tests/train/test_training_on_cuda.py tests/test_contract.py
 	$(GPU_PYTHON) -m pytest benchmarks/bench_gpu.py benchmarks/bench_stack.py benchmarks/bench_scans.py -k "gpu or cudnn or replayed" -o python_files='bench_*.py' -o addopts= -p no:xdist -q -s
 	$(GPU_PYTHON) -m cellbench perf --device cuda --cells lstm,hyperlstm,min_gru --time 128,512 --batch 64 --hidden 128 --output results/local-gpu-perf
 	$(GPU_PYTHON) -m cellbench run --device cuda --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-gpu

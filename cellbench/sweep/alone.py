@@ -20,6 +20,7 @@ from cellbench.measure.environment import environment
 from cellbench.record import AnyLine, Environment, Failure, Speed, Status
 from cellbench.sweep.failure import failure
 from cellbench.sweep.machine import Keep, Machine, limit_memory, redirect, settle
+from cellbench.sweep.signals import leave_to_parent, start
 from cellbench.sweep.speed import failed_speed, run_speed
 from cellbench.sweep.speed_jobs import SpeedJob
 
@@ -106,7 +107,7 @@ class Process:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, machine, dtype), daemon=True)
-        self._process.start()
+        start(self._process)
         theirs.close()
         self.env = ""
         found = self._hear(HELLO_LIMIT_S)
@@ -154,7 +155,7 @@ class Process:
 
 def _serve(connection: Connection, machine: Machine, dtype: str) -> None:
     """Time the one job that comes over `connection`. Runs in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    leave_to_parent()
     redirect(machine.logs / LOG)
     limit_memory(machine.memory_bytes)
     device = torch.device(machine.device)

@@ -20,6 +20,7 @@ from cellbench.sweep.machine import Keep, Machine
 from cellbench.sweep.plan import Job, Stack, Unit
 from cellbench.sweep.room import Grant
 from cellbench.sweep.serve import Done, Message, Order, Seen, serve
+from cellbench.sweep.signals import start
 from cellbench.sweep.worker import failed_measurement, failed_trial, now
 from cellbench.unroll import Way
 
@@ -68,7 +69,7 @@ class Worker:
         self._process = context.Process(
             target=target, args=(theirs, machine, self._log), daemon=True
         )
-        self._process.start()
+        start(self._process)
         theirs.close()
 
     @property
@@ -126,8 +127,9 @@ class Worker:
         elif isinstance(message, Done):
             yield from self._done(message, keep)
         else:
+            finished = self._finished(message)  # first: Ctrl-C may come out of `keep`
             keep(message)
-            yield self._finished(message)
+            yield finished
 
     def _unit(self, seed: int) -> Unit:
         return next(one for one in self._left if isinstance(one, Unit) and one.seed == seed)

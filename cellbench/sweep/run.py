@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import signal
 import subprocess
-import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import psutil
@@ -23,6 +20,7 @@ from cellbench.sweep.local import measure_jobs, train_stacks
 from cellbench.sweep.machine import Machine
 from cellbench.sweep.plan import Job, Plan, Remaining, measurement_id
 from cellbench.sweep.schedule import Schedule
+from cellbench.sweep.signals import uninterrupted
 from cellbench.sweep.workers import room_for, threads_each
 
 MEASURING_THREADS = 1
@@ -92,23 +90,8 @@ class Keeper:
             self._known.add(line.digest)
         else:
             line = replace(line, run_id=self._run_id, commit=self._commit)
-        with _uninterrupted():
+        with uninterrupted():
             self._journal.append(line)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until a record is whole on disk."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(
-        signal, "pthread_sigmask"
-    ):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _manifest_entry(plan: Plan, run_id: str, argv: Sequence[str], commit: str, jobs: int) -> Run:

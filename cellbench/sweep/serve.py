@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -22,6 +21,7 @@ from cellbench.sweep.failure import failure
 from cellbench.sweep.machine import Machine, limit_memory, redirect, settle
 from cellbench.sweep.plan import Job
 from cellbench.sweep.room import Grant
+from cellbench.sweep.signals import leave_to_parent
 from cellbench.sweep.worker import run_measurement, run_stack
 
 
@@ -62,7 +62,7 @@ Message = Environment | Seen | Trial | Measurement | Done | Failure
 
 def serve(connection: Connection, machine: Machine, log: Path) -> None:
     """Do what is asked over `connection`, until it closes. Runs in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    leave_to_parent()
     redirect(log)
     limit_memory(machine.memory_bytes)
     device = torch.device(machine.device)

@@ -147,3 +147,21 @@ def test_patience_grows_with_the_stack_and_with_what_may_have_to_be_compiled() -
     assert patience_s(compiling) == 10.0 + process.GRACE_S + process.COMPILING_S
     assert patience_s(Stack(units(3))) == float("inf")
     assert patience_s(three.job) == process.MEASURING_LIMIT_S + process.GRACE_S
+
+
+def test_an_interrupt_while_a_record_is_kept_does_not_make_two_of_it(tmp_path) -> None:
+    """Held back until the record is whole, Ctrl-C comes out of `keep` itself."""
+    kept = []
+
+    def keep(line) -> None:
+        kept.append(line)
+        if isinstance(line, Trial) and len(kept) == 2:  # after the environment
+            raise KeyboardInterrupt
+
+    machine = Machine("cpu", 1, Path(tmp_path) / "logs")
+    hire = partial(Worker, target=scripted.trains_well)
+    stacks = [Stack(units(1))]
+    with pytest.raises(KeyboardInterrupt):
+        list(train_stacks(stacks, machine, jobs=1, keep=keep, hire=hire))
+
+    assert [line.status for line in kept if isinstance(line, Trial)] == [Status.OK]
