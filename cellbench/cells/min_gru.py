@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 from cellbench import options
 from cellbench.cells.base import ParallelCell, State
-from cellbench.cells.scan import linear_scan
+from cellbench.cells.scan import gated_scan
 
 
 class MinGRUState(NamedTuple):
     """What MinGRU remembers."""
 
     h: Tensor
+
+
+class MinGRUProjected(NamedTuple):
+    """What MinGRU makes of its inputs; in one tensor they would cost one more pass over memory."""
+
+    z: Tensor
+    c: Tensor
 
 
 @final
@@ -56,27 +63,25 @@ class MinGRU(ParallelCell):
     def initial_state(self, batch: int) -> MinGRUState:
         return MinGRUState(self.gate.weight.new_zeros(batch, self.hidden_size))
 
-    def project(
-        self, x: Float[Tensor, "time batch {self.input_size}"]
-    ) -> Float[Tensor, "time batch 2*{self.hidden_size}"]:
+    def project(self, x: Float[Tensor, "time batch {self.input_size}"]) -> MinGRUProjected:
         z = torch.sigmoid(self.gate(x))
         c = self.candidate(x)
         if self.positive:
             c = torch.where(c >= 0, c + 0.5, torch.sigmoid(c))
-        return torch.cat([z, c], dim=-1)
+        return MinGRUProjected(z, c)
 
     def step(
-        self, p_t: Float[Tensor, "batch 2*{self.hidden_size}"], state: State
+        self, p_t: MinGRUProjected, state: State
     ) -> tuple[Float[Tensor, "batch {self.hidden_size}"], MinGRUState]:
-        z, c = p_t.chunk(2, dim=-1)
+        z, c = p_t
         (h,) = state
         h = (1 - z) * h + z * c
         return h, MinGRUState(h)
 
     def parallel(
-        self, p: Float[Tensor, "time batch 2*{self.hidden_size}"], state: State
+        self, p: MinGRUProjected, state: State
     ) -> tuple[Float[Tensor, "time batch {self.hidden_size}"], MinGRUState]:
-        z, c = p.chunk(2, dim=-1)
+        z, c = p
         (h,) = state
-        y = linear_scan(1 - z, z * c, h)
+        y = gated_scan(z, c, h)
         return y, MinGRUState(y[-1])

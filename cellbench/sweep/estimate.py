@@ -101,7 +101,7 @@ def reckoned_step_s(job: Job) -> float:
     each_s = TRAINING * operations_a_step(job) / OPERATIONS_PER_S[settings.device]
     if not isinstance(specimen(job.spec), ParallelCell) or settings.unroll == Way.STEPWISE:
         each_s += OVERHEAD_S[settings.device]
-    return UPDATE_S + _length(job.task) * each_s
+    return UPDATE_S + length_of(job.task) * each_s
 
 
 def operations_a_step(job: Job) -> float:
@@ -119,7 +119,7 @@ def specimen(spec: CellSpec) -> Cell:
     return check_buildable(spec, INPUT, HIDDEN)
 
 
-def _length(task: Task) -> int:
+def length_of(task: Task) -> int:
     """Return the time steps of a sequence."""
     return len(task.generator.sample(Stream(0, "train"), torch.arange(1)).inputs)
 

@@ -8,7 +8,11 @@ import cellbench.cells
 from cellbench.cells import CELLS
 from cellbench.errors import OptionError
 
-SHARED = {"adapter", "base", "gates", "scan", "torch_layer"}
+SHARED = {
+    *("adapter", "base", "gates", "torch_layer"),
+    *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
+    *("matrix_scan", "compiled_scan"),
+}
 
 
 def test_every_cell_file_is_in_the_table() -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from cell_parity import LN_3, assert_same, draw, parameter_count, with_weights
+from cell_parity import LN_3, assert_same, draw, foreign, parameter_count, with_weights
 
 from cellbench.cells.min_gru import MinGRU
 from cellbench.unroll import stepwise, unroll
@@ -35,6 +35,27 @@ def test_it_is_the_formula_of_the_paper(*, time: int, candidate: str, parallel: 
         return written_out(weights, x, state, candidate)
 
     assert_same(ours, theirs, draw(time, 4, 3), [draw(4, 5, seed=1)], weights.values())
+
+
+@pytest.mark.parametrize("parallel", [False, True], ids=["step", "parallel"])
+@pytest.mark.parametrize("time", [1, 2, 7, 64])
+def test_it_is_the_one_of_another_project(*, time: int, parallel: bool) -> None:
+    """Which has no biases, solves the recurrence in logarithms, and needs a state above 0."""
+    module = foreign("minGRU_pytorch").minGRU(5).double()
+    gate, candidate = draw(5, 5).requires_grad_(), draw(5, 5, seed=1).requires_grad_()
+    weights = {"gate.weight": gate, "candidate.weight": candidate}
+    biases = {"gate.bias": torch.zeros(5).double(), "candidate.bias": torch.zeros(5).double()}
+    ours = with_weights(MinGRU(5, 5, candidate="positive"), weights | biases, parallel=parallel)
+
+    def theirs(x, state):
+        stacked = {"to_hidden_and_gate.weight": torch.cat([candidate, gate])}
+        before = state[0].unsqueeze(1)
+        y = torch.func.functional_call(module, stacked, (x.transpose(0, 1), before))
+        return y.transpose(0, 1), (y[:, -1],)
+
+    assert_same(
+        ours, theirs, draw(time, 4, 5, seed=2), [draw(4, 5, seed=3).exp()], [gate, candidate]
+    )
 
 
 def by_hand(cell: MinGRU, *x: float) -> list[float]:

@@ -47,6 +47,16 @@ def test_on_a_cpu_each_worker_has_a_stack(seeds, workers, wanted) -> None:
     assert size("hyperlstm", "cpu", workers, seeds=seeds) == wanted
 
 
+def test_on_a_cpu_what_will_be_compiled_stays_alone() -> None:
+    assert size("hyperlstm", "cpu", workers=2, way=Way.COMPILED) == 1
+    assert size("lstmn", "cpu", workers=2, way=Way.COMPILED) == 4, "its tape grows"
+    (job,) = make_plan(
+        [parse_cell("hyperlstm")], [find_task("adding/length-50")], [0], hidden=64, device="cpu"
+    ).jobs
+
+    assert stack_size(job, 8, "cpu", workers=2) == 1
+
+
 def test_every_unit_is_in_one_stack_of_its_own_job() -> None:
     found = plan("hyperlstm", "lstm", "lstmn", seeds=5)
     stacks = make_stacks(found.units, most=None, device="cpu", workers=2)
