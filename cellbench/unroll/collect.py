@@ -96,6 +96,7 @@ class Collector:
         (left, turn_left), (right, turn_right) = map(_turned, node.args)
         first, second = _place(self.kept, left), _place(self.kept, right)
         multiply = _OVER_TIME[node.target]
+        self._at_hand |= {left, right}
 
         def total(kept: Sequence[Tensor], _: Sequence[Tensor]) -> Tensor:
             a, b = kept[first], kept[second]

@@ -1,13 +1,14 @@
 """One step of a cell as a flat graph of tensor operations, cut by what each of them needs.
 
     once    needs parameters only                      done once a sequence
-    ahead   needs inputs, and not the state            done for all of time at once
+    ahead   needs inputs, and not the state            done for all of time at once, but on a
+                                                       CPU a matrix product
     core    needs the state, and makes the next one    done step by step
     after   needs the state, and only the output       done for all of time at once, if it is
             needs it                                   a matrix product
 
-So a cell written without `project`, such as `torch.nn.LSTMCell`, has its input product taken out
-of the loop, and a weight that is made of parameters is made once, whoever wrote the cell.
+So on a GPU a cell written without `project`, such as `torch.nn.LSTMCell`, has its input product
+taken out of the loop, and a weight that is made of parameters is made once, whoever wrote the cell.
 """
 
 from __future__ import annotations
@@ -195,7 +196,18 @@ def _parts(graph: fx.GraphModule, n_weights: int, n_inputs: int) -> dict[fx.Node
             if parts[node] is Part.CORE:
                 raise CannotCompileError("it draws random numbers of its state's shape in a step")
             parts[node] = Part.AHEAD  # anew at every step
+        if parts[node] is Part.AHEAD and is_quicker_in_the_loop(node):
+            parts[node] = Part.CORE
     return parts
+
+
+def is_quicker_in_the_loop(node: fx.Node) -> bool:
+    """Tell whether a product of inputs is better done step by step.
+
+    On a CPU the small product is as quick as the big one, see `player`, and its result is used
+    where it lies in the cache, in place of being written for all of time, and read again.
+    """
+    return node.target in PRODUCTS and node.meta["val"].device.type == "cpu"
 
 
 def _cut(graph: fx.GraphModule, n_weights: int, n_inputs: int) -> Cut:

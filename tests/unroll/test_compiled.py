@@ -14,7 +14,7 @@ from torch.nn import functional
 from cellbench.cells import CELLS
 from cellbench.cells.adapter import as_cell
 from cellbench.cells.base import Cell
-from cellbench.unroll import stepwise
+from cellbench.unroll import stepwise, traced
 from cellbench.unroll.compiled import Program
 from cellbench.unroll.traced import CannotCompileError
 
@@ -167,6 +167,14 @@ def test_every_cell_gives_what_its_steps_give(name, time) -> None:
     assert_as_stepwise(cell, program_of(cell), time)
 
 
+@pytest.fixture(params=[True, False], ids=["as-on-a-gpu", "as-on-a-cpu"])
+def ahead(request, monkeypatch) -> bool:
+    """Take products of inputs out of the loop, as on a GPU, or leave them in it."""
+    monkeypatch.setattr(traced, "is_quicker_in_the_loop", lambda _: not request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("ahead")
 @pytest.mark.parametrize("make", SHAPES_OF_STEPS)
 def test_so_does_every_shape_of_step(make) -> None:
     torch.manual_seed(0)
@@ -176,6 +184,7 @@ def test_so_does_every_shape_of_step(make) -> None:
         assert_as_stepwise(cell, program, time)
 
 
+@pytest.mark.usefixtures("ahead")
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
 def test_so_does_a_module_of_torch(kind) -> None:
     torch.manual_seed(0)
@@ -210,11 +219,11 @@ def nodes(graph) -> list[str]:
     return [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
 
 
-def test_input_products_are_taken_out_of_the_loop() -> None:
+def test_input_products_are_taken_out_of_the_loop_where_that_is_quicker(ahead) -> None:
     cut = program_of(as_cell(nn.LSTMCell(3, 4), 3).double()).cut
 
-    assert sum("addmm" in name for name in nodes(cut.ahead)) == 1
-    assert sum("addmm" in name or "mm." in name for name in nodes(cut.core)) == 1
+    assert sum("addmm" in name for name in nodes(cut.ahead)) == ahead
+    assert sum("addmm" in name or "mm." in name for name in nodes(cut.core)) == 2 - ahead
 
 
 def test_a_weight_that_is_made_is_made_once() -> None:
@@ -226,15 +235,15 @@ def test_a_weight_that_is_made_is_made_once() -> None:
 
 def test_gradients_of_weights_are_products_over_all_of_time() -> None:
     """Of the backward step's products, none is a gradient of a weight: h.T @ dgates."""
-    derivative = program_of(CELLS["lstm"](3, 8).double(), batch=4).core.derivative
+    derivative = program_of(CELLS["lstm"](8, 8).double(), batch=4).core.derivative
     shapes = [
         tuple(node.meta["val"].shape)
         for node in derivative.backward.graph.nodes
         if "mm." in str(node.target)
     ]
 
-    assert shapes == [(4, 8)]  # the gradient of h
-    assert len(derivative.operands) == 2
+    assert shapes == [(4, 8), (4, 8)]  # the gradients of h and x
+    assert len(derivative.operands) == 3  # those of the gates, h and x
 
 
 def test_two_sequences_at_once_do_not_share_memory() -> None:
