@@ -14,7 +14,7 @@ demo: $(VENV)/.ready  ## Compare five cells on two levels: a few minutes, then a
 	$(BIN)/cellbench run --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-demo
 
 test: $(VENV)/.ready-to-develop  ## Run all tests
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 check: $(VENV)/.ready-to-develop  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
