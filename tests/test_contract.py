@@ -9,6 +9,7 @@ import sys
 import broken_cells as broken
 import pytest
 import torch
+from cell_variants import VARIANTS
 from torch import nn
 
 from cellbench.cells import CELLS
@@ -17,13 +18,7 @@ from cellbench.errors import PluginError
 from cellbench.plugins import parse_cell
 from cellbench.testing import CHECKS, CellContract, Outcome, Subject, check_cell
 
-VARIANTS = [
-    "hyperlstm(hyper_source=prev)",
-    "hyperlstm(layer_norm=False)",
-    "lstmn(attention_size=3)",
-    "lstmn(tape=4)",
-    "lstmn(tape=9)",
-    "rnn(nonlinearity=relu)",
+MODULES = [
     "torch.nn:GRU",
     "torch.nn:GRUCell",
     "torch.nn:LSTM(num_layers=2)",
@@ -37,7 +32,7 @@ VARIANTS = [
 
 
 class TestEveryCell(CellContract):
-    @pytest.fixture(params=[*sorted(CELLS), *VARIANTS], autouse=True)
+    @pytest.fixture(params=[*sorted(CELLS), *VARIANTS, *MODULES], autouse=True)
     def _cell(self, request):
         self.spec = parse_cell(request.param)
 

@@ -1,4 +1,4 @@
-"""The cells that ship with cellbench. To add one: a file here, and a line below."""
+"""The cells that ship with cellbench. To add one: a file here, and a line in its family below."""
 
 from __future__ import annotations
 
@@ -15,16 +15,34 @@ from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
 from cellbench.cells.rnn import RNN
 
-CELLS: Mapping[str, Callable[..., Cell]] = MappingProxyType(
+Factory = Callable[..., Cell]
+"""`(input_size, hidden_size, **options) -> Cell`."""
+
+FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
     {
-        "gru": GRU,
-        "hyperlstm": HyperLSTM,
-        "irnn": IRNN,
-        "ln_lstm": LNLSTM,
-        "lstm": LSTM,
-        "lstmn": LSTMN,
-        "min_gru": MinGRU,
-        "rnn": RNN,
+        "Gates": {
+            "gru": GRU,
+            "irnn": IRNN,
+            "ln_lstm": LNLSTM,
+            "lstm": LSTM,
+            "rnn": RNN,
+        },
+        "Weights that are made or conditioned": {
+            "hyperlstm": HyperLSTM,
+        },
+        "Attention": {
+            "lstmn": LSTMN,
+        },
+        "External memory": {},
+        "Orthogonal, diagonal and continuous in time": {},
+        "Linear in the state": {
+            "min_gru": MinGRU,
+        },
     }
 )
-"""Name on the command line and in records -> `(input_size, hidden_size, **options) -> Cell`."""
+"""Family -> name on the command line and in records -> what makes the cell."""
+
+CELLS: Mapping[str, Factory] = MappingProxyType(
+    {name: cell for family in FAMILIES.values() for name, cell in family.items()}
+)
+"""Name -> what makes the cell."""

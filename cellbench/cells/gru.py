@@ -36,6 +36,8 @@ class GRU(TorchLayer):
     Differs from it: r acts after the product with W_hh, and on b_hh, not before it; the
     bias vectors and the initial values are those of `torch.nn.GRU`.
 
+    Parameters: 3*H*(X + H) + 6*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

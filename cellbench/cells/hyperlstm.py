@@ -64,6 +64,10 @@ class HyperLSTM(Cell):
     `forget_bias`, `ln_eps`, dropout in the hyper cell's tanh(g') as an option, and
     `init="asymmetric"`.
 
+    Parameters: 4*H*(X + H) + 4*H + 4*hyper_size*(X + H + hyper_size) + 4*hyper_size
+        + 12*hyper_size*embedding_size + 8*embedding_size + 12*H*embedding_size
+        + layer_norm*(10*H + 10*hyper_size)
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the main state and of each output vector.

@@ -33,6 +33,8 @@ class IRNN(TorchLayer):
     Linear Units", arXiv:1504.00941.
     Differs from it: two bias vectors, of which one would do, as in `torch.nn.RNN`.
 
+    Parameters: H*(X + H) + 2*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

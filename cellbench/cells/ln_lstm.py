@@ -39,6 +39,8 @@ class LNLSTM(Cell):
     that, here their sum with b is normalised, gate by gate, as in the second;
     forget_bias; W_x and W_h start out orthogonal, gate by gate, and b as 0.
 
+    Parameters: 4*H*(X + H) + 4*H + 10*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

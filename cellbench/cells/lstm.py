@@ -36,6 +36,8 @@ class LSTM(TorchLayer):
     two bias vectors, of which one would do, and the initial values, all as in
     `torch.nn.LSTM`.
 
+    Parameters: 4*H*(X + H) + 8*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

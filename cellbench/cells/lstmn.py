@@ -57,6 +57,8 @@ class LSTMN(Cell):
     paper says nothing, are 0; weights start as Glorot and Bengio have it, gate by gate,
     and biases as 0.
 
+    Parameters: 4*H*(X + H) + 4*H + (X + 2*H + 1)*(attention_size or H)
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of h and c and of each output vector.

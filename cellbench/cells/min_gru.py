@@ -43,6 +43,8 @@ class MinGRU(ParallelCell):
     Differs from it: the scan is a plain one, not one of logarithms, so neither c_t nor h
     has to be positive and h_0 is 0; "positive" is the phi of the paper's logarithmic form.
 
+    Parameters: 2*H*X + 2*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

@@ -32,6 +32,8 @@ class RNN(TorchLayer):
     Differs from it: tanh or relu where the paper has the logistic function; two bias
     vectors, of which one would do, and the initial values, both as in `torch.nn.RNN`.
 
+    Parameters: H*(X + H) + 2*H
+
     Args:
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.

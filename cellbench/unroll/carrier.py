@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from cellbench.cells.base import Cell, ParallelCell, Projected, State
+from cellbench.cells.base import Cell, ParallelCell, Projected, State, is_constant
 from cellbench.errors import OptionError
 from cellbench.unroll.checkpointed import checkpointed
 from cellbench.unroll.compiled import Program
@@ -187,7 +187,7 @@ class Carrier:
         try:
             for training in (True, False):
                 cell.train(training)
-                state, p = cell.initial_state(x.shape[-2]), cell.project(x[:1])
+                state, p = cell.initial_state(x.shape[-2]), cell.project(x[:2])
                 program = Program(cell, p, state)
                 same = next((q for q in found.values() if q.code == program.code), program)
                 found[_shapes(cell, p, state)] = same
@@ -218,7 +218,7 @@ class Carrier:
 
 def _shapes(cell: Cell, p: Projected, state: State) -> tuple[Any, ...]:
     """Return all that a program depends on, but for the cell and the number of steps."""
-    inputs = [(v.shape[1:], v.dtype) for v in pytree.tree_leaves(p)]
+    inputs = [(v.shape[1:], v.dtype, is_constant(v)) for v in pytree.tree_leaves(p)]
     states = [(v.shape, v.dtype) for v in pytree.tree_leaves(state)]
     return (cell.training, torch.get_num_threads(), *inputs, *states)
 

@@ -25,6 +25,7 @@ from cellbench.unroll.traced import (
     fake_values,
     first_line,
     is_view,
+    kinds_of,
     trace_step,
 )
 
@@ -100,10 +101,11 @@ class Program:
         self, cell: Cell, p: Projected, state: State
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Return what steps take: once values, ahead values of all time, the first state."""
-        once = self.cut.once(*Weights.of(cell).values)
         leaves = pytree.tree_leaves(p)
-        varies = [True] * len(leaves) + [False] * len(once)
-        ahead = self._for_all_time(self.cut.ahead, varies, len(leaves[0]), [*leaves, *once])
+        constants, varying = ([leaves[n] for n in kind] for kind in kinds_of(p))
+        once = self.cut.once(*Weights.of(cell).values, *(leaf[0] for leaf in constants))
+        varies = [True] * len(varying) + [False] * len(once)
+        ahead = self._for_all_time(self.cut.ahead, varies, len(leaves[0]), [*varying, *once])
         return list(once), list(ahead), pytree.tree_leaves(state)
 
     def _for_all_time(

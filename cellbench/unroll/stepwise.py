@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cellbench.cells.base import Cell, Projected, State
+from cellbench.cells.base import Cell, Projected, State, is_constant
 
 Outputs = tuple[Float[Tensor, "time *batch hidden"], State]
 
@@ -26,6 +26,11 @@ def stepwise(cell: Cell, p: Projected, state: State) -> Outputs:
 def slices(p: Projected) -> list[Projected]:
     """Return the time slices of a projection, first step first."""
     if isinstance(p, Tensor):
-        return list(p.unbind(0))
+        return _cut(p)
     make = getattr(type(p), "_make", type(p))  # a named tuple takes its fields one by one
-    return [make(parts) for parts in zip(*(tensor.unbind(0) for tensor in p), strict=True)]
+    return [make(parts) for parts in zip(*map(_cut, p), strict=True)]
+
+
+def _cut(part: Tensor) -> list[Tensor]:
+    """Return the time slices; of what is the same at every step, one slice over and over."""
+    return [part[0]] * len(part) if is_constant(part) else list(part.unbind(0))

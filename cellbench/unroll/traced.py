@@ -1,6 +1,7 @@
 """One step of a cell as a flat graph of tensor operations, cut by what each of them needs.
 
-    once    needs parameters only                      done once a sequence
+    once    needs parameters only, or what `project`
+            made of them for every step                done once a sequence
     ahead   needs inputs, and not the state            done for all of time at once, but on a
                                                        CPU a matrix product
     core    needs the state, and makes the next one    done step by step
@@ -26,7 +27,7 @@ from torch._subclasses import FakeTensor, FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from cellbench.cells.base import Cell, Projected, State
+from cellbench.cells.base import Cell, Projected, State, is_constant
 from cellbench.unroll.stepwise import slices
 
 
@@ -60,7 +61,7 @@ class Cut:
     Values that cross from part to part are numbered in the order in which they are listed here.
 
     Attributes:
-        once: `(parameters) -> values`.
+        once: `(parameters, constant inputs) -> values`.
         ahead: `(inputs of one step, once values) -> values`.
         core: `(once values, ahead values, state) -> (next state, emitted)`.
         after: `(once values, ahead values, emitted) -> (y,)`; None if `emitted` is `(y,)`.
@@ -113,20 +114,30 @@ def trace_step(cell: Cell, p: Projected, state: State) -> Cut:
         raise CannotCompileError("its state grows with every step")
     weights = Weights.of(cell)
     inputs, inputs_spec = pytree.tree_flatten(slices(p)[0])
+    constants, varying = kinds_of(p)
     states, state_spec = pytree.tree_flatten(state)
     n_weights, n_inputs = len(weights.values), len(inputs)
     stepper = _Stepper(cell)
 
     def flat(*values: Tensor) -> tuple[Tensor, ...]:
         here = {f"cell.{n}": v for n, v in zip(weights.names, values[:n_weights], strict=True)}
-        p_t = pytree.tree_unflatten(list(values[n_weights : n_weights + n_inputs]), inputs_spec)
+        given = dict(zip([*constants, *varying], values[n_weights:], strict=False))
+        p_t = pytree.tree_unflatten([given[n] for n in range(n_inputs)], inputs_spec)
         before = pytree.tree_unflatten(list(values[n_weights + n_inputs :]), state_spec)
         y, after = torch.func.functional_call(stepper, here, (p_t, before))
         return (*pytree.tree_leaves(after), y)
 
-    graph = _trace(flat, [*weights.values, *inputs, *states])
+    ordered = [inputs[n] for n in (*constants, *varying)]
+    graph = _trace(flat, [*weights.values, *ordered, *states])
     _check_state(graph, states)
-    return _cut(graph, n_weights, n_inputs)
+    return _cut(graph, n_weights + len(constants), len(varying))
+
+
+def kinds_of(p: Projected) -> tuple[list[int], list[int]]:
+    """Return which parts of a projection are the same at every step, and which are not."""
+    leaves = pytree.tree_leaves(p)
+    constants = [n for n, leaf in enumerate(leaves) if is_constant(leaf)]
+    return constants, [n for n in range(len(leaves)) if n not in constants]
 
 
 def _trace(function: Any, values: Sequence[Tensor]) -> fx.GraphModule:

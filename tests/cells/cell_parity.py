@@ -1,18 +1,36 @@
-"""Holding a cell to an implementation that is not ours, in values and gradients."""
+"""Holding a cell to an implementation that is not ours, in values and gradients.
+
+What is found goes on the page of cells: `cellbench/cells/parity.json` says for each cell what it
+was held to and how far the two were apart, and each test here holds that to be true.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import cellbench.cells
 from cellbench.cells.base import Cell
 from cellbench.unroll import stepwise
+
+FORMULAS = "the paper's formulas, written out apart"
+"""What a cell is held to of which there is no independent implementation."""
+
+PAGE = Path(cellbench.cells.__file__).parent / "parity.json"
+
+RECORD = "CELLBENCH_RECORD_PARITY"
+"""Environment variable: a file that gets a line for every comparison, in place of holding the page
+to it. `make pages` sets it."""
 
 LN_3 = 1.0986122886681098
 """sigmoid(LN_3) = 3/4, sigmoid(-LN_3) = 1/4 and tanh(LN_3 / 2) = 1/2: exact values on paper."""
@@ -58,13 +76,61 @@ def results(run: Run, x: Tensor, state: Sequence[Tensor], leaves: Iterable[Tenso
 
 
 def assert_same(
-    ours: Run, theirs: Run, x: Tensor, state: Sequence[Tensor], leaves: Iterable[Tensor]
+    ours: Run,
+    theirs: Run,
+    x: Tensor,
+    state: Sequence[Tensor],
+    leaves: Iterable[Tensor],
+    *,
+    cell: str,
+    against: str,
+    tolerance: float = 1e-10,
 ) -> None:
-    """Compare all of `results`, where `leaves` are the weights that both depend on."""
+    """Compare all of `results`, and hold the page of cells to what was found.
+
+    Args:
+        ours: Our cell, see `with_weights`.
+        theirs: What it is held to.
+        x: Inputs `[time, batch, input]`.
+        state: Before the first step; not zero.
+        leaves: The weights that both depend on.
+        cell: Its name in `CELLS`.
+        against: `PACKAGE: WHAT` with the package as it is installed, such as
+            "labml-nn: HyperLSTMCell"; or FORMULAS.
+        tolerance: Largest difference that is rounding: absolute, and relative to the largest
+            value of each tensor. More than 1e-10 only for what computes in float32.
+    """
     leaves = list(leaves)
-    torch.testing.assert_close(
-        results(ours, x, state, leaves), results(theirs, x, state, leaves), rtol=1e-10, atol=1e-12
-    )
+    found, right = results(ours, x, state, leaves), results(theirs, x, state, leaves)
+    assert [f.shape for f in found] == [r.shape for r in right]
+    error = max(difference(f, r) for f, r in zip(found, right, strict=True))
+    note(cell, against, error, tolerance)
+    torch.testing.assert_close(error, 0.0, rtol=0, atol=tolerance)
+
+
+def difference(found: Tensor, right: Tensor) -> float:
+    """Return the largest difference, relative to the largest right value where that is above 1."""
+    if not right.numel():
+        return 0.0
+    error = float((found - right).detach().abs().max() / right.detach().abs().max().clamp(min=1))
+    return float("inf") if error != error else error  # noqa: PLR0124 -- NaN
+
+
+def note(cell: str, against: str, error: float, tolerance: float) -> None:
+    """Write a comparison down for the page of cells; or hold the page to it."""
+    package, _, what = against.rpartition(": ")
+    version = importlib.metadata.version(package).partition("+")[0] if package else ""
+    row = {"cell": cell, "package": package, "version": version, "what": what}
+    if package == "torch":
+        row.pop("version")  # cellbench runs with more than one
+    if RECORD in os.environ:
+        with Path(os.environ[RECORD]).open("a") as file:
+            file.write(json.dumps(row | {"version": version, "error": error}) + "\n")
+        return
+    rows = [entry for entry in json.loads(PAGE.read_text()) if row.items() <= entry.items()]
+    assert rows, f"the page of cells does not say that {cell} is held to {against}: `make pages`"
+    # How two orders of adding differ depends on the machine; not by more than this.
+    assert error <= 100 * rows[0]["error"] + 1e-13, "the page of cells is too good: `make pages`"
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -1,15 +1,20 @@
 """What holds for every cell of the page of contents, and is no part of the contract tests."""
 
+import inspect
 import pkgutil
 
 import pytest
+from cell_parity import parameter_count
+from cell_variants import VARIANTS
 
 import cellbench.cells
-from cellbench.cells import CELLS
+from cellbench.cells import CELLS, FAMILIES
+from cellbench.cells.about import about, count_parameters
 from cellbench.errors import OptionError
+from cellbench.plugins import parse_cell
 
 SHARED = {
-    *("adapter", "base", "gates", "torch_layer"),
+    *("about", "adapter", "base", "gates", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan"),
 }
@@ -22,14 +27,44 @@ def test_every_cell_file_is_in_the_table() -> None:
     assert files == set(CELLS)
 
 
+def test_a_cell_is_of_one_family() -> None:
+    assert sum(map(len, FAMILIES.values())) == len(CELLS)
+
+
 @pytest.mark.parametrize("name", sorted(CELLS))
 def test_a_docstring_has_all_its_parts(name: str) -> None:
-    """Equations, where they come from, what is different, and every option."""
+    """Equations, where they come from, what is different, how many parameters, every option."""
     text = CELLS[name].__doc__
-    places = [text.find(part) for part in (" = ", "Source: ", "Differs from it: ", "Args:")]
+    parts = (" = ", "Source: ", "Differs from it: ", "Parameters: ", "Args:")
+    places = [text.find(part) for part in parts]
 
     assert -1 not in places
     assert places == sorted(places)
+    assert 1980 <= about(CELLS[name]).year <= 2026
+    args = f"\n{about(CELLS[name]).args}"
+    assert [option for option in defaults(name) if f"\n{option}: " not in args] == []
+
+
+def defaults(name: str) -> dict[str, object]:
+    """Return the options of a cell, with what they are if they are not given."""
+    options = inspect.signature(CELLS[name]).parameters.values()
+    return {option.name: option.default for option in options if option.kind is option.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("expression", [*sorted(CELLS), *VARIANTS])
+def test_the_formula_of_its_docstring_counts_its_parameters(expression: str) -> None:
+    spec = parse_cell(expression)
+    formula = about(CELLS[spec.name]).parameters
+    for x, h in ((7, 12), (3, 24)):
+        sizes = {"X": x, "H": h} | defaults(spec.name) | spec.options
+
+        assert parameter_count(spec.build(x, h)) == count_parameters(formula, sizes)
+
+
+@pytest.mark.parametrize("formula", ["H*Y", "().__class__", "H[0]", "(lambda: 1)()"])
+def test_a_formula_is_arithmetic_of_sizes_and_options(formula: str) -> None:
+    with pytest.raises(ValueError, match=r"is neither X, H nor an option|is no arithmetic"):
+        count_parameters(formula, {"X": 1, "H": 2})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,15 @@ def test_it_is_the_gru_of_torch(*, time: int, parallel: bool) -> None:
 
     ours = with_weights(GRU(3, 5), weights, parallel=parallel)
 
-    assert_same(ours, run, draw(time, 4, 3), [draw(4, 5, seed=1)], weights.values())
+    assert_same(
+        ours,
+        run,
+        draw(time, 4, 3),
+        [draw(4, 5, seed=1)],
+        weights.values(),
+        cell="gru",
+        against="torch: nn.GRU",
+    )
 
 
 def test_one_step_by_hand() -> None:

@@ -82,7 +82,15 @@ def test_it_is_the_one_of_labml(time: int) -> None:
     theirs = Labml()
     ours = with_weights(make(), theirs.weights())
 
-    assert_same(ours, theirs.run, draw(time, 4, 3), STATE, theirs.layer.parameters())
+    assert_same(
+        ours,
+        theirs.run,
+        draw(time, 4, 3),
+        STATE,
+        theirs.layer.parameters(),
+        cell="hyperlstm",
+        against="labml-nn: HyperLSTM",
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,15 @@ def test_it_is_the_relu_rnn_of_torch(*, time: int, parallel: bool) -> None:
 
     ours = with_weights(IRNN(3, 5), weights, parallel=parallel)
 
-    assert_same(ours, run, draw(time, 4, 3), [draw(4, 5, seed=1)], weights.values())
+    assert_same(
+        ours,
+        run,
+        draw(time, 4, 3),
+        [draw(4, 5, seed=1)],
+        weights.values(),
+        cell="irnn",
+        against="torch: nn.RNN, ReLU",
+    )
 
 
 def test_one_step_by_hand() -> None:

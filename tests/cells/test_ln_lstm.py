@@ -52,7 +52,15 @@ def test_it_is_the_one_of_labml(time: int) -> None:
     theirs = Labml()
     ours = with_weights(LNLSTM(3, 5).double(), theirs.weights())
 
-    assert_same(ours, theirs.run, draw(time, 4, 3), STATE, theirs.cell.parameters())
+    assert_same(
+        ours,
+        theirs.run,
+        draw(time, 4, 3),
+        STATE,
+        theirs.cell.parameters(),
+        cell="ln_lstm",
+        against="labml-nn: LSTMCell, layer_norm=True",
+    )
 
 
 @pytest.mark.parametrize(

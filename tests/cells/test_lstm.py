@@ -19,7 +19,9 @@ def test_it_is_the_lstm_of_torch(*, time: int, parallel: bool) -> None:
     ours = with_weights(LSTM(3, 5), weights, parallel=parallel)
     state = [draw(4, 5, seed=1), draw(4, 5, seed=2)]
 
-    assert_same(ours, run, draw(time, 4, 3), state, weights.values())
+    assert_same(
+        ours, run, draw(time, 4, 3), state, weights.values(), cell="lstm", against="torch: nn.LSTM"
+    )
 
 
 def test_one_step_by_hand() -> None:

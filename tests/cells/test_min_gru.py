@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from cell_parity import LN_3, assert_same, draw, foreign, parameter_count, with_weights
+from cell_parity import FORMULAS, LN_3, assert_same, draw, foreign, parameter_count, with_weights
 
 from cellbench.cells.min_gru import MinGRU
 from cellbench.unroll import stepwise, unroll
@@ -34,7 +34,15 @@ def test_it_is_the_formula_of_the_paper(*, time: int, candidate: str, parallel: 
     def theirs(x, state):
         return written_out(weights, x, state, candidate)
 
-    assert_same(ours, theirs, draw(time, 4, 3), [draw(4, 5, seed=1)], weights.values())
+    assert_same(
+        ours,
+        theirs,
+        draw(time, 4, 3),
+        [draw(4, 5, seed=1)],
+        weights.values(),
+        cell="min_gru",
+        against=FORMULAS,
+    )
 
 
 @pytest.mark.parametrize("parallel", [False, True], ids=["step", "parallel"])
@@ -54,7 +62,13 @@ def test_it_is_the_one_of_another_project(*, time: int, parallel: bool) -> None:
         return y.transpose(0, 1), (y[:, -1],)
 
     assert_same(
-        ours, theirs, draw(time, 4, 5, seed=2), [draw(4, 5, seed=3).exp()], [gate, candidate]
+        ours,
+        theirs,
+        draw(time, 4, 5, seed=2),
+        [draw(4, 5, seed=3).exp()],
+        [gate, candidate],
+        cell="min_gru",
+        against="minGRU-pytorch: minGRU",
     )
 
 

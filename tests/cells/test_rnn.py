@@ -20,7 +20,15 @@ def test_it_is_the_rnn_of_torch(*, time: int, nonlinearity: str, parallel: bool)
 
     ours = with_weights(RNN(3, 5, nonlinearity=nonlinearity), weights, parallel=parallel)
 
-    assert_same(ours, run, draw(time, 4, 3), [draw(4, 5, seed=1)], weights.values())
+    assert_same(
+        ours,
+        run,
+        draw(time, 4, 3),
+        [draw(4, 5, seed=1)],
+        weights.values(),
+        cell="rnn",
+        against="torch: nn.RNN",
+    )
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
