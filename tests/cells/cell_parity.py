@@ -104,7 +104,7 @@ def assert_same(
     found, right = results(ours, x, state, leaves), results(theirs, x, state, leaves)
     assert [f.shape for f in found] == [r.shape for r in right]
     error = max(difference(f, r) for f, r in zip(found, right, strict=True))
-    note(cell, against, error, tolerance)
+    note(cell, against, error)
     torch.testing.assert_close(error, 0.0, rtol=0, atol=tolerance)
 
 
@@ -116,7 +116,7 @@ def difference(found: Tensor, right: Tensor) -> float:
     return float("inf") if error != error else error  # noqa: PLR0124 -- NaN
 
 
-def note(cell: str, against: str, error: float, tolerance: float) -> None:
+def note(cell: str, against: str, error: float) -> None:
     """Write a comparison down for the page of cells; or hold the page to it."""
     package, _, what = against.rpartition(": ")
     version = importlib.metadata.version(package).partition("+")[0] if package else ""
