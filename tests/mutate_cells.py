@@ -45,8 +45,11 @@ SWAPPED = {"sigmoid": "tanh", "tanh": "sigmoid", "softplus": "relu", "relu": "ta
            "elu": "relu", "silu": "relu", "log": "log1p", "sqrt": "square",
            "logsigmoid": "softplus", "amax": "amin", "maximum": "minimum"}  # fmt: skip
 
+SLOW_TO_IMPORT = ("torch", "torch._dynamo", "numpy", "pytest", "jaxtyping", "labml_nn.lstm",
+                  "torchrecurrent", "scipy.linalg", "scipy.signal", "einops")  # fmt: skip
+
 SAME: dict[str, dict[str, str]] = {}
-"""Cell -> mutant, as its place and words -> why it computes the same, so that no test can see it."""
+"""Cell -> mutant, as its place and words -> why it computes the same, and no test can see it."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +161,15 @@ def _is_text_or_size(node: ast.BinOp) -> bool:
     """Whether it makes a shape, an index or a message rather than a value."""
     if isinstance(node.op, ast.Mod | ast.FloorDiv | ast.BitOr | ast.BitAnd):
         return True
-    parts = ast.walk(node)
-    return any(
-        isinstance(part, ast.Constant) and isinstance(part.value, str)
-        or isinstance(part, ast.Attribute) and (part.attr.endswith("_size") or part.attr == "shape")
-        or isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "len"
-        for part in parts
-    )  # fmt: skip
+
+    def tells(part: ast.AST) -> bool:
+        if isinstance(part, ast.Attribute):
+            return part.attr.endswith("_size") or part.attr == "shape"
+        if isinstance(part, ast.Call):
+            return isinstance(part.func, ast.Name) and part.func.id == "len"
+        return isinstance(part, ast.Constant) and isinstance(part.value, str)
+
+    return any(map(tells, ast.walk(node)))
 
 
 def _with(tree: ast.Module, node: ast.AST, changed: ast.AST) -> str:
@@ -192,7 +197,7 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     def __init__(self, module: str, path: Path, source: str) -> None:
         self.module, self.path, self.source = module, path, source
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ANN001
+    def find_spec(self, name, path=None, target=None):
         if name != self.module:
             return None
         spec = importlib.util.spec_from_loader(name, self, origin=str(self.path))
@@ -202,7 +207,7 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     def get_filename(self, fullname: str) -> str:
         return str(self.path)
 
-    def get_data(self, path) -> bytes:  # noqa: ANN001
+    def get_data(self, path) -> bytes:
         return self.source.encode()
 
 
@@ -237,11 +242,11 @@ def _try(name: str, source: str, test: Path, write: int) -> None:
     class First:
         found = ""
 
-        def pytest_runtest_logreport(self, report) -> None:  # noqa: ANN001
+        def pytest_runtest_logreport(self, report) -> None:
             if report.failed and not self.found:
                 self.found = report.nodeid.rpartition("::")[2]
 
-        def pytest_collectreport(self, report) -> None:  # noqa: ANN001
+        def pytest_collectreport(self, report) -> None:
             if report.failed and not self.found:
                 self.found = "it cannot be imported"
 
@@ -262,8 +267,7 @@ def _try(name: str, source: str, test: Path, write: int) -> None:
 
 def warm_up() -> None:
     """Import what is slow to import and is not under test, once for all children."""
-    for module in ("torch", "torch._dynamo", "numpy", "pytest", "jaxtyping",
-                   "labml_nn.lstm", "torchrecurrent", "scipy.linalg", "scipy.signal", "einops"):  # fmt: skip
+    for module in SLOW_TO_IMPORT:
         try:
             importlib.import_module(module)
         except ImportError:
@@ -329,19 +333,22 @@ def write(found: dict[str, dict[str, object]]) -> None:
     PAGE.write_text(page(found))
 
 
+HEAD = """\
+# Mutations: what the tests of each cell notice
+
+Written by `make mutations`. In every cell one sign, factor, squashing function or pair of gates is
+changed at a time (`tests/mutate_cells.py` says how), and the cell's own tests are run until one
+fails. Every change must be noticed. `results/mutations.json` has them all, and which test noticed
+each.
+
+| cell | changes | noticed | not noticed |
+| --- | ---: | ---: | --- |
+"""
+
+
 def page(found: dict[str, dict[str, object]]) -> str:
     """Return the report."""
-    lines = [
-        "# Mutations: what the tests of each cell notice",
-        "",
-        "Written by `make mutations`. In every cell one sign, factor, squashing function or pair of",
-        "gates is changed at a time (`tests/mutate_cells.py` says how), and the cell's own tests are",
-        "run until one fails. Every change must be noticed. `results/mutations.json` has them all, and",
-        "which test noticed each.",
-        "",
-        "| cell | changes | noticed | not noticed |",
-        "| --- | ---: | ---: | --- |",
-    ]
+    lines = HEAD.splitlines()
     for name, entry in sorted(found.items()):
         rows = entry["mutants"]
         alive = [row["mutant"] for row in rows if not row["by"]]

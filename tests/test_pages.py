@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import mutate_cells
 import pytest
 
-import mutate_cells
 from cellbench.cells import CELLS
 from cellbench.cells.about import parity
 from cellbench.report.cells import LEFT_OUT, page

@@ -156,7 +156,7 @@ def foreign(name: str) -> ModuleType:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
-    except Exception as error:  # noqa: BLE001 -- it may fail for any reason, none of them ours
+    except Exception as error:
         if os.environ.get("CELLBENCH_PARITY") == "required":
             raise
         pytest.skip(f"{name} cannot be imported: {error!r}")
