@@ -10,5 +10,10 @@ VARIANTS = [
     "lstmn(attention_size=3)",
     "lstmn(tape=4)",
     "lstmn(tape=9)",
+    "mogrifier(rank=2)",
+    "mogrifier(shared=True)",
+    "nas(bias=True)",
+    "qrnn(window=3,pooling=ifo)",
     "rnn(nonlinearity=relu)",
+    "scrn(learn_alpha=True)",
 ]

@@ -12,6 +12,8 @@ from cellbench.cells.cornn import CoRNN
 from cellbench.cells.exprnn import ExpRNN
 from cellbench.cells.fastgrnn import FastGRNN
 from cellbench.cells.fastrnn import FastRNN
+from cellbench.cells.brc import BRC
+from cellbench.cells.cfn import CFN
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
@@ -22,9 +24,31 @@ from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.ltc import LTC
+from cellbench.cells.janet import JANET
+from cellbench.cells.ln_gru import LNGRU
+from cellbench.cells.ln_lstm import LNLSTM
+from cellbench.cells.lstm import LSTM
+from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.mgu import MGU
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.minimal_rnn import MinimalRNN
+from cellbench.cells.mogrifier import Mogrifier
+from cellbench.cells.multiplicative_lstm import MultiplicativeLSTM
+from cellbench.cells.mut1 import MUT1
+from cellbench.cells.mut2 import MUT2
+from cellbench.cells.mut3 import MUT3
+from cellbench.cells.nas import NAS
+from cellbench.cells.nbrc import NBRC
+from cellbench.cells.peephole_lstm import PeepholeLSTM
+from cellbench.cells.qrnn import QRNN
+from cellbench.cells.ran import RAN
+from cellbench.cells.rhn import RHN
 from cellbench.cells.rnn import RNN
 from cellbench.cells.unicornn import UnICORNN
+from cellbench.cells.scrn import SCRN
+from cellbench.cells.sru import SRU
+from cellbench.cells.sub_lstm import SubLSTM
+from cellbench.cells.ugrnn import UGRNN
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -32,11 +56,30 @@ Factory = Callable[..., Cell]
 FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
     {
         "Gates": {
+            "brc": BRC,
+            "cfn": CFN,
             "gru": GRU,
             "irnn": IRNN,
+            "janet": JANET,
+            "ln_gru": LNGRU,
             "ln_lstm": LNLSTM,
             "lstm": LSTM,
+            "mgu": MGU,
+            "minimal_rnn": MinimalRNN,
+            "mogrifier": Mogrifier,
+            "multiplicative_lstm": MultiplicativeLSTM,
+            "mut1": MUT1,
+            "mut2": MUT2,
+            "mut3": MUT3,
+            "nas": NAS,
+            "nbrc": NBRC,
+            "peephole_lstm": PeepholeLSTM,
+            "ran": RAN,
+            "rhn": RHN,
             "rnn": RNN,
+            "scrn": SCRN,
+            "sub_lstm": SubLSTM,
+            "ugrnn": UGRNN,
         },
         "Weights that are made or conditioned": {
             "hyperlstm": HyperLSTM,
@@ -60,6 +103,8 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         },
         "Linear in the state": {
             "min_gru": MinGRU,
+            "qrnn": QRNN,
+            "sru": SRU,
         },
     }
 )

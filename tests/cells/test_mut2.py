@@ -1,0 +1,62 @@
+import pytest
+import torch
+from cell_parity import LN_3, assert_same, draw, parameter_count, with_weights
+from cell_steps import assert_starts_as_in_torch, by_hand, drawn, near, torchrecurrent
+
+from cellbench.cells.mut2 import MUT2
+
+
+@pytest.mark.parametrize("time", [1, 2, 7, 64])
+def test_it_is_the_one_of_torchrecurrent(time: int) -> None:
+    cell = MUT2(3, 5)
+    weights = drawn(cell)
+    theirs = torchrecurrent(
+        "MUT2Cell",
+        {
+            "weight_ih": weights["weight_x"],
+            "weight_hh": weights["weight_h"],
+            "bias_ih": weights["bias"],
+            "bias_hh": torch.zeros(15).double(),
+        },
+    )
+
+    assert_same(
+        with_weights(cell, weights),
+        theirs,
+        draw(time, 4, 3),
+        [draw(4, 5, seed=1)],
+        weights.values(),
+        cell="mut2",
+        against="torchrecurrent: MUT2Cell",
+    )
+
+
+def test_one_step_by_hand() -> None:
+    """x = 1, h = 2; in units of ln 3
+
+    z: 1 + 2/2 - 1       =  1     sigmoid 3/4
+    r: 1 - 2/2 - 1       = -1     sigmoid 1/4
+    n: 1 + 1/4 * 2   - 1 = 1/2    tanh    1/2
+
+    h = 3/4 * 1/2 + 1/4 * 2 = 7/8.
+    """
+    weights = {
+        "weight_x": [LN_3, LN_3, LN_3],
+        "weight_h": [LN_3 / 2, -LN_3 / 2, LN_3],
+        "bias": [-LN_3, -LN_3, -LN_3],
+    }
+
+    assert by_hand(MUT2(1, 1), weights, [1], [2]) == near([7 / 8], [7 / 8])
+
+
+def test_it_starts_as_it_says() -> None:
+    torch.manual_seed(0)
+    cell = MUT2(48, 128)
+
+    assert_starts_as_in_torch(cell)
+
+
+def test_parameter_count() -> None:
+    x, h = 7, 11
+
+    assert parameter_count(MUT2(x, h)) == 3 * h * (x + h) + 3 * h
