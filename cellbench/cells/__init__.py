@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from cellbench.cells.attention import Attention
 from cellbench.cells.base import Cell
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
 from cellbench.cells.ln_lstm import LNLSTM
+from cellbench.cells.linear_attention import LinearAttention
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
@@ -31,6 +33,8 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "hyperlstm": HyperLSTM,
         },
         "Attention": {
+            "attention": Attention,
+            "linear_attention": LinearAttention,
             "lstmn": LSTMN,
         },
         "External memory": {},
