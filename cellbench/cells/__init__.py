@@ -7,15 +7,20 @@ from types import MappingProxyType
 
 from cellbench.cells.attention import Attention
 from cellbench.cells.base import Cell
+from cellbench.cells.fast_weights import FastWeights
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
-from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.linear_attention import LinearAttention
+from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.memrnn import MemRNN
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.rellstm import RelLSTM
+from cellbench.cells.relrnn import RelRNN
 from cellbench.cells.rnn import RNN
+from cellbench.cells.sab import SAB
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -34,8 +39,13 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         },
         "Attention": {
             "attention": Attention,
+            "fast_weights": FastWeights,
             "linear_attention": LinearAttention,
             "lstmn": LSTMN,
+            "memrnn": MemRNN,
+            "rellstm": RelLSTM,
+            "relrnn": RelRNN,
+            "sab": SAB,
         },
         "External memory": {},
         "Orthogonal, diagonal and continuous in time": {},

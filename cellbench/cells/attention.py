@@ -164,7 +164,7 @@ class Attention(ParallelCell):
         """Turn each pair of features of each head by its angle at the positions `at`."""
         if not self.rotary:
             return features
-        of_heads = features.unflatten(-1, (self.heads, -1))
+        of_heads = self._apart(features)
         size = of_heads.shape[-1]
         pairs = size - size % 2
         first, second = of_heads[..., 0:pairs:2], of_heads[..., 1:pairs:2]
@@ -184,9 +184,12 @@ class Attention(ParallelCell):
     ) -> Float[Tensor, "batch time {self.hidden_size}"]:
         # Not scaled_dot_product_attention, which runs a stack of seeds one after the other on a
         # CPU, and has no second derivative.
-        q, keys, values = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, keys, values)
-        )
+        q, keys, values = (self._apart(part).transpose(1, 2) for part in (q, keys, values))
         a = q @ keys.mT / math.sqrt(q.shape[-1])
         p = torch.softmax(a.masked_fill(~visible.unsqueeze(1), -math.inf), dim=-1)
-        return self.output((p @ values).transpose(1, 2).flatten(-2))
+        y: Tensor = self.output((p @ values).transpose(1, 2).flatten(-2))
+        return y
+
+    def _apart(self, features: Float[Tensor, "*batch features"]) -> Tensor:
+        """Return `[*batch, heads, d]`."""
+        return features.reshape(*features.shape[:-1], self.heads, -1)

@@ -92,7 +92,7 @@ class LinearAttention(ParallelCell):
 
     def project(self, x: Float[Tensor, "time batch {self.input_size}"]) -> LinearAttentionProjected:
         projected = functional.linear(x, self.weight_x, self.bias)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in projected.chunk(3, dim=-1))
+        q, k, v = projected.reshape(*x.shape[:2], 3, self.heads, -1).unbind(2)
         return LinearAttentionProjected(functional.elu(q) + 1, functional.elu(k) + 1, v)
 
     def step(
@@ -120,4 +120,5 @@ class LinearAttention(ParallelCell):
     def _normalised(
         self, read: Float[Tensor, "*batch heads size"], weight: Float[Tensor, "*batch heads 1"]
     ) -> Float[Tensor, "*batch {self.hidden_size}"]:
-        return self.output((read / (weight + self.eps)).flatten(-2))
+        y: Tensor = self.output((read / (weight + self.eps)).flatten(-2))
+        return y

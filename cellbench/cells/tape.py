@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -26,15 +28,6 @@ def read(
     return torch.bmm(weights.unsqueeze(1), entries).squeeze(1)
 
 
-def additive_scores(
-    keys: Float[Tensor, "batch entries key"],
-    query: Float[Tensor, "batch key"],
-    score: Float[Tensor, "1 key"],
-) -> Float[Tensor, "batch entries"]:
-    """Return score . tanh(key + query) for each key."""
-    return functional.linear(torch.tanh(keys + query.unsqueeze(1)), score).squeeze(-1)
-
-
 def softmax_of_filled(
     scores: Float[Tensor, "batch entries"], filled: Float[Tensor, "batch entries"]
 ) -> Float[Tensor, "batch entries"]:
@@ -47,3 +40,33 @@ def softmax_of_filled(
     # A finite score, not -inf: of a tape that is all free, the softmax must not be NaN.
     scores = scores.masked_fill(filled == 0, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) * filled
+
+
+@final
+class AdditiveScore(nn.Module):
+    """How much a state asks for each entry: score . tanh(key + W_query s).
+
+    A key, W_key h, is written on the tape beside its entry h, so that it is made once.
+
+    Source: Bahdanau et al. 2015, "Neural Machine Translation by Jointly Learning to Align and
+    Translate", arXiv:1409.0473.
+    Differs from it: score starts as Glorot and Bengio have it, from a normal distribution, the
+    others as those of torch.nn.Linear.
+
+    Args:
+        hidden_size: Features of entries, of what asks, and of keys.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.key = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.score = nn.Parameter(torch.empty(1, hidden_size))
+        nn.init.xavier_normal_(self.score)
+
+    def forward(
+        self, keys: Float[Tensor, "batch entries hidden"], s: Float[Tensor, "batch hidden"]
+    ) -> Float[Tensor, "batch entries"]:
+        """Return one score for each key."""
+        summed = keys + self.query(s).unsqueeze(1)
+        return functional.linear(torch.tanh(summed), self.score).squeeze(-1)
