@@ -36,3 +36,12 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> None:
         raise OptionError(
             f"{name} must be one of {listed}, not {value!r}{did_you_mean(str(value), allowed)}"
         )
+
+
+def divides(name: str, value: int, whole_name: str, whole_value: int) -> None:
+    """Raise OptionError unless `whole_value` is a multiple of `value`."""
+    if whole_value % value:
+        raise OptionError(
+            f"{name} must divide {whole_name}, but {name} is {value} and "
+            f"{whole_name} is {whole_value}."
+        )

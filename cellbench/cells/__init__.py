@@ -14,6 +14,9 @@ from cellbench.cells.fastgrnn import FastGRNN
 from cellbench.cells.fastrnn import FastRNN
 from cellbench.cells.brc import BRC
 from cellbench.cells.cfn import CFN
+from cellbench.cells.attention import Attention
+from cellbench.cells.base import Cell
+from cellbench.cells.fast_weights import FastWeights
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
@@ -49,6 +52,16 @@ from cellbench.cells.scrn import SCRN
 from cellbench.cells.sru import SRU
 from cellbench.cells.sub_lstm import SubLSTM
 from cellbench.cells.ugrnn import UGRNN
+from cellbench.cells.linear_attention import LinearAttention
+from cellbench.cells.ln_lstm import LNLSTM
+from cellbench.cells.lstm import LSTM
+from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.memrnn import MemRNN
+from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.rellstm import RelLSTM
+from cellbench.cells.relrnn import RelRNN
+from cellbench.cells.rnn import RNN
+from cellbench.cells.sab import SAB
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -85,7 +98,14 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "hyperlstm": HyperLSTM,
         },
         "Attention": {
+            "attention": Attention,
+            "fast_weights": FastWeights,
+            "linear_attention": LinearAttention,
             "lstmn": LSTMN,
+            "memrnn": MemRNN,
+            "rellstm": RelLSTM,
+            "relrnn": RelRNN,
+            "sab": SAB,
         },
         "External memory": {},
         "Orthogonal, diagonal and continuous in time": {

@@ -18,6 +18,7 @@ SHARED = {
     *("about", "adapter", "base", "gates", "stacked_gates", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan"),
+    *("relevance", "tape"),
 }
 
 

@@ -23,11 +23,11 @@ def outcome(carrier, cell, time: int):
     x = noise(time, 2, 3).requires_grad_()
     with torch.no_grad():
         _, state = STEPWISE(cell, noise(4, 2, 3))
-    state = type(state)(*(part.requires_grad_() for part in state))
+    state = type(state)(*(part.requires_grad_(part.is_floating_point()) for part in state))
     y, last = carrier(cell, x, state)
     floats = [part for part in last if part.requires_grad]
     loss = sum((noise(*part.shape) * part).sum() for part in (y, *floats))
-    wanted = [x, *cell.parameters(), *state]
+    wanted = [x, *cell.parameters(), *(part for part in state if part.requires_grad)]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [y, *last, *(g for g in gradients if g is not None)]
 
