@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from cellbench.cells.base import Cell
+from cellbench.cells.deltanet import DeltaNet
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
@@ -36,6 +37,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "External memory": {},
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
+            "deltanet": DeltaNet,
             "min_gru": MinGRU,
         },
     }
