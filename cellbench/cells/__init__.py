@@ -7,14 +7,22 @@ from types import MappingProxyType
 
 from cellbench.cells.base import Cell
 from cellbench.cells.deltanet import DeltaNet
+from cellbench.cells.gated_deltanet import GatedDeltaNet
+from cellbench.cells.gla import GLA
 from cellbench.cells.gru import GRU
+from cellbench.cells.hgrn import HGRN
+from cellbench.cells.hgrn2 import HGRN2
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
 from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.retnet import RetNet
 from cellbench.cells.rnn import RNN
+from cellbench.cells.rwkv import RWKV
+from cellbench.cells.rwkv4 import RWKV4
+from cellbench.cells.rwkv6 import RWKV6
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -38,7 +46,15 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "deltanet": DeltaNet,
+            "gated_deltanet": GatedDeltaNet,
+            "gla": GLA,
+            "hgrn": HGRN,
+            "hgrn2": HGRN2,
             "min_gru": MinGRU,
+            "retnet": RetNet,
+            "rwkv": RWKV,
+            "rwkv4": RWKV4,
+            "rwkv6": RWKV6,
         },
     }
 )

@@ -135,7 +135,8 @@ class DeltaNet(ParallelCell):
         self, qkv: Float[Tensor, "*time batch 3*{self.hidden_size}"]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, k and v of each head: [*time, batch, heads, features]."""
-        q, k, v = torch.unflatten(qkv, -1, (3, self.heads, self.key_size)).unbind(-3)
+        qkv = torch.unflatten(qkv, -1, (3, self.heads, self.key_size))
+        q, k, v = (qkv[..., n, :, :] for n in range(3))
         return (
             unit_length(self._phi(q)) * self.key_size**-0.5,
             unit_length(self._phi(k)),
