@@ -38,10 +38,8 @@ def choice(name: str, value: object, allowed: Sequence[str]) -> None:
         )
 
 
-def divides(name: str, value: int, whole_name: str, whole_value: int) -> None:
-    """Raise OptionError unless `whole_value` is a multiple of `value`."""
-    if whole_value % value:
-        raise OptionError(
-            f"{name} must divide {whole_name}, but {name} is {value} and "
-            f"{whole_name} is {whole_value}."
-        )
+def divides(name: str, value: object, of: str, size: int) -> None:
+    """Raise OptionError unless `value` is a whole number that divides `size`, the value of `of`."""
+    whole(name, value, low=1)
+    if size % int(value):  # type: ignore[call-overload]  # a whole number, as just checked
+        raise OptionError(f"{name} must divide {of}: {size} is no multiple of {value!r}.")

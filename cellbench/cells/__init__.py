@@ -17,7 +17,12 @@ from cellbench.cells.cfn import CFN
 from cellbench.cells.attention import Attention
 from cellbench.cells.base import Cell
 from cellbench.cells.fast_weights import FastWeights
+from cellbench.cells.deltanet import DeltaNet
+from cellbench.cells.gated_deltanet import GatedDeltaNet
+from cellbench.cells.gla import GLA
 from cellbench.cells.gru import GRU
+from cellbench.cells.hgrn import HGRN
+from cellbench.cells.hgrn2 import HGRN2
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
 from cellbench.cells.irnn import IRNN
@@ -62,6 +67,11 @@ from cellbench.cells.rellstm import RelLSTM
 from cellbench.cells.relrnn import RelRNN
 from cellbench.cells.rnn import RNN
 from cellbench.cells.sab import SAB
+from cellbench.cells.retnet import RetNet
+from cellbench.cells.rnn import RNN
+from cellbench.cells.rwkv import RWKV
+from cellbench.cells.rwkv4 import RWKV4
+from cellbench.cells.rwkv6 import RWKV6
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -122,9 +132,18 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "unicornn": UnICORNN,
         },
         "Linear in the state": {
+            "deltanet": DeltaNet,
+            "gated_deltanet": GatedDeltaNet,
+            "gla": GLA,
+            "hgrn": HGRN,
+            "hgrn2": HGRN2,
             "min_gru": MinGRU,
             "qrnn": QRNN,
             "sru": SRU,
+            "retnet": RetNet,
+            "rwkv": RWKV,
+            "rwkv4": RWKV4,
+            "rwkv6": RWKV6,
         },
     }
 )

@@ -44,17 +44,17 @@ def gated_linear_attention(
     """
     time = len(q)
     size = min(CHUNK, 1 << (time - 1).bit_length())
-    q, k, v, log_decay = (_chunks(tensor, size) for tensor in (q, k, v, log_decay))
-    added = (k * _to_the_end(log_decay)).mT @ v
+    q, k, v, log_decay = (chunks(tensor, size) for tensor in (q, k, v, log_decay))
+    added = (k * to_the_end(log_decay)).mT @ v
     kept = log_decay.sum(-2).exp().unsqueeze(-1).expand_as(added)
     states = linear_scan(kept, added, state)
     before = torch.cat([state.unsqueeze(0), states[:-1]])
     within = _one_decay if log_decay.shape[-1] == 1 else _decay_each
-    y = (q * _from_the_start(log_decay)) @ before + within(q, k, v, log_decay)
+    y = (q * from_the_start(log_decay)) @ before + within(q, k, v, log_decay)
     return y.movedim(-2, 1).flatten(0, 1)[:time], states[-1]
 
 
-def _chunks(tensor: Tensor, size: int) -> Tensor:
+def chunks(tensor: Tensor, size: int) -> Tensor:
     """Return `[chunk, *batch, step, features]`; steps of zeros, that change no state, fill up."""
     missing = -len(tensor) % size
     if missing:
@@ -62,12 +62,12 @@ def _chunks(tensor: Tensor, size: int) -> Tensor:
     return tensor.reshape(-1, size, *tensor.shape[1:]).movedim(1, -2)
 
 
-def _from_the_start(log_decay: Tensor) -> Tensor:
+def from_the_start(log_decay: Tensor) -> Tensor:
     """Return what is left at each step of the state before the first step."""
     return log_decay.cumsum(-2).exp()
 
 
-def _to_the_end(log_decay: Tensor) -> Tensor:
+def to_the_end(log_decay: Tensor) -> Tensor:
     """Return what is left after the last step of what each step wrote."""
     later = functional.pad(log_decay[..., 1:, :], (0, 0, 0, 1))
     return later.flip(-2).cumsum(-2).flip(-2).exp()
@@ -92,12 +92,12 @@ def _decay_each(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor) -> Tensor:
         return (q * k).sum(-1, keepdim=True) * v
     q, k, v, log_decay = (_halves(t) for t in (q, k, v, log_decay))
     first, second = _decay_each(q, k, v, log_decay).unbind(-3)
-    written = k.select(-3, 0) * _to_the_end(log_decay.select(-3, 0))
-    read = q.select(-3, 1) * _from_the_start(log_decay.select(-3, 1))
+    written = k.select(-3, 0) * to_the_end(log_decay.select(-3, 0))
+    read = q.select(-3, 1) * from_the_start(log_decay.select(-3, 1))
     second = second + (read @ written.mT) @ v.select(-3, 0)
     return torch.cat([first, second], dim=-2)
 
 
 def _halves(tensor: Tensor) -> Tensor:
-    *chunks, size, features = tensor.shape
-    return tensor.reshape(*chunks, 2, size // 2, features)
+    *outer, size, features = tensor.shape
+    return tensor.reshape(*outer, 2, size // 2, features)

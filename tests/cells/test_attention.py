@@ -281,7 +281,7 @@ def test_parameter_count() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"heads": 3}, "heads must divide hidden_size, but heads is 3 and hidden_size is 8"),
+        ({"heads": 3}, "heads must divide hidden_size: 8 is no multiple of 3"),
         ({"heads": 0}, "heads must be a whole number of at least 1"),
         ({"positions": "sine"}, "positions must be one of rotary, none"),
         ({"tape": -1}, "tape must be a whole number of at least 0"),

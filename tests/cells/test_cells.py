@@ -19,6 +19,7 @@ SHARED = {
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan"),
     *("relevance", "tape"),
+    *("matrix_scan", "compiled_scan", "delta_scan", "short_conv", "token_shift"),
 }
 
 
