@@ -13,6 +13,7 @@ from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.min_lstm import MinLSTM
 from cellbench.cells.rnn import RNN
 
 Factory = Callable[..., Cell]
@@ -37,6 +38,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "min_gru": MinGRU,
+            "min_lstm": MinLSTM,
         },
     }
 )
