@@ -10,11 +10,16 @@ from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
 from cellbench.cells.ln_lstm import LNLSTM
+from cellbench.cells.lru import LRU
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
 from cellbench.cells.min_lstm import MinLSTM
+from cellbench.cells.mlstm import MLSTM
 from cellbench.cells.rnn import RNN
+from cellbench.cells.s4d import S4D
+from cellbench.cells.s5 import S5
+from cellbench.cells.slstm import SLSTM
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -37,8 +42,13 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "External memory": {},
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
+            "lru": LRU,
             "min_gru": MinGRU,
             "min_lstm": MinLSTM,
+            "mlstm": MLSTM,
+            "s4d": S4D,
+            "s5": S5,
+            "slstm": SLSTM,
         },
     }
 )

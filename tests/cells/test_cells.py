@@ -16,7 +16,7 @@ from cellbench.plugins import parse_cell
 SHARED = {
     *("about", "adapter", "base", "gates", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
-    *("matrix_scan", "compiled_scan"),
+    *("matrix_scan", "compiled_scan", "diagonal"),
 }
 
 
