@@ -13,9 +13,11 @@ from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lru import LRU
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.mamba import Mamba
 from cellbench.cells.min_gru import MinGRU
 from cellbench.cells.min_lstm import MinLSTM
 from cellbench.cells.mlstm import MLSTM
+from cellbench.cells.rg_lru import RGLRU
 from cellbench.cells.rnn import RNN
 from cellbench.cells.s4d import S4D
 from cellbench.cells.s5 import S5
@@ -43,9 +45,11 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "lru": LRU,
+            "mamba": Mamba,
             "min_gru": MinGRU,
             "min_lstm": MinLSTM,
             "mlstm": MLSTM,
+            "rg_lru": RGLRU,
             "s4d": S4D,
             "s5": S5,
             "slstm": SLSTM,

@@ -88,8 +88,10 @@ class LRU(ParallelCell):
         gamma = self.log_gamma.exp().repeat(2).unsqueeze(1)
         added = functional.linear(x, gamma * self.b)
         size, angle = torch.exp(-self.nu.exp()), self.theta.exp()
+        added_re, added_im = added.chunk(2, dim=-1)
         return DiagonalProjected(
-            *added.chunk(2, dim=-1),
+            added_re,
+            added_im,
             functional.linear(x, self.d),
             constant(size * torch.cos(angle), like=x),
             constant(size * torch.sin(angle), like=x),

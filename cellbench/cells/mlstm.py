@@ -130,7 +130,7 @@ class MLSTM(ParallelCell):
     ) -> tuple[Float[Tensor, "batch {self.hidden_size}"], MLSTMState]:
         c, n, m = state
         kept = p_t.log_f + m
-        m = torch.maximum(kept, p_t.i)
+        m = _larger(kept, p_t.i)
         f = torch.exp(kept - m).unsqueeze(-1)
         k = torch.exp(p_t.i - m).unsqueeze(-1) * p_t.k
         c = f.unsqueeze(-1) * c + k.unsqueeze(-1) * p_t.v.unsqueeze(-2)
@@ -157,7 +157,7 @@ class MLSTM(ParallelCell):
     def _by_head(
         self, features: Float[Tensor, "time batch {self.hidden_size}"]
     ) -> Float[Tensor, "time batch {self.heads} each"]:
-        return features.unflatten(-1, (self.heads, -1))
+        return features.view(*features.shape[:-1], self.heads, -1)
 
     def _read(
         self,
@@ -172,7 +172,7 @@ class MLSTM(ParallelCell):
         """
         scale = torch.exp(m.clamp(max=0))
         floor = torch.exp(-m.clamp(min=0))
-        share = scale / torch.maximum(weight.abs() * scale, floor)
+        share = scale / _larger(weight.abs() * scale, floor)
         return o * (found * share.unsqueeze(-1)).flatten(-2)
 
 
@@ -187,4 +187,9 @@ def _running_maximum(
     that sum does no harm: c, n and 1 all are scaled by the m that is returned.
     """
     total = log_f.cumsum(0)
-    return total + torch.maximum((i - total).cummax(0).values, m)
+    return total + _larger(m, (i - total).cummax(0).values)
+
+
+def _larger(a: Tensor, b: Tensor) -> Tensor:
+    """Return the larger one; the backward of torch.maximum writes in place, and stops compiling."""
+    return torch.where(a > b, a, b)

@@ -97,11 +97,10 @@ class S5(ParallelCell):
         rate, vectors = normal_hippo(size)
         self.log_decay.copy_((-rate.real).log().repeat(blocks))
         self.frequency.copy_(rate.imag.repeat(blocks))
-        real = {"dtype": torch.float64, "device": vectors.device}
-        b = torch.randn(blocks, size, self.input_size, **real) / math.sqrt(self.input_size)
-        c = torch.randn(self.hidden_size, blocks, size, **real) / math.sqrt(2 * self.pairs)
-        turned_b = (vectors.mH @ b.to(vectors.dtype)).flatten(0, 1)
-        turned_c = (c.to(vectors.dtype) @ vectors).flatten(1)
+        b = torch.randn(blocks, size, self.input_size) / math.sqrt(self.input_size)
+        c = torch.randn(self.hidden_size, blocks, size) / math.sqrt(2 * self.pairs)
+        turned_b = (vectors.mH @ b.to(vectors)).flatten(0, 1)
+        turned_c = (c.to(vectors) @ vectors).flatten(1)
         self.b.copy_(torch.cat([turned_b.real, turned_b.imag]))
         self.c.copy_(torch.cat([turned_c.real, turned_c.imag], dim=1))
 
@@ -115,8 +114,10 @@ class S5(ParallelCell):
         b_re, b_im = self.b.chunk(2)
         by_row = gain[0].unsqueeze(1), gain[1].unsqueeze(1)
         added = functional.linear(x, torch.cat(times(by_row, (b_re, b_im))))
+        added_re, added_im = added.chunk(2, dim=-1)
         return DiagonalProjected(
-            *added.chunk(2, dim=-1),
+            added_re,
+            added_im,
             functional.linear(x, self.d),
             constant(kept[0], like=x),
             constant(kept[1], like=x),

@@ -107,7 +107,7 @@ class SLSTM(Cell):
         if self.forget_gate == "sigmoid":
             f = functional.logsigmoid(f)
         kept = f + m
-        m = torch.maximum(kept, i)
+        m = torch.where(kept > i, kept, i)  # not maximum: its backward writes in place
         i, f = torch.exp(i - m), torch.exp(kept - m)
         c = f * c + i * torch.tanh(z)
         n = f * n + i

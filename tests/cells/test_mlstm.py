@@ -38,7 +38,7 @@ def written_out(weights, x, state, *, exponential: bool):
     A state of ours is the true one, scaled by exp(-m), and C transposed.
     """
     c, n, m = state
-    C = c.mT * m.exp()[..., None, None]
+    memory = c.mT * m.exp()[..., None, None]
     n = n * m.exp()[..., None]
     outputs = []
     for x_t in x:
@@ -51,19 +51,19 @@ def written_out(weights, x, state, *, exponential: bool):
             q, v = (linear(weights, name, x_t)[:, own] for name in ("query", "value"))
             k = (x_t @ weights["key.weight"].t() / math.sqrt(D) + weights["key.bias"])[:, own]
             keep, write = log_f[:, head].exp(), i[:, head].exp()
-            new_C = keep[:, None, None] * C[:, head] + write[:, None, None] * torch.einsum(
+            after = keep[:, None, None] * memory[:, head] + write[:, None, None] * torch.einsum(
                 "bv,bk->bvk", v, k
             )
             new_n = keep[:, None] * n[:, head] + write[:, None] * k
             norm = torch.einsum("bk,bk->b", new_n, q).abs()
             norm = torch.where(norm > 1, norm, torch.ones_like(norm))
-            heads.append((torch.einsum("bvk,bk->bv", new_C, q) / norm[:, None], new_C, new_n))
-        read, Cs, ns = zip(*heads, strict=True)
-        C, n = torch.stack(Cs, 1), torch.stack(ns, 1)
+            heads.append((torch.einsum("bvk,bk->bv", after, q) / norm[:, None], after, new_n))
+        read, memories, ns = zip(*heads, strict=True)
+        memory, n = torch.stack(memories, 1), torch.stack(ns, 1)
         o = 1 / (1 + torch.exp(-linear(weights, "output_gate", x_t)))
         outputs.append(o * torch.cat(read, 1))
     scale = (-m).exp()
-    return torch.stack(outputs), (C.mT * scale[..., None, None], n * scale[..., None], m)
+    return torch.stack(outputs), (memory.mT * scale[..., None, None], n * scale[..., None], m)
 
 
 @FORMS
@@ -145,8 +145,12 @@ def by_hand(q: float, **options) -> list[float]:
     """
     cell = MLSTM(1, 1, **options).double()
     values = {
-        **{"query": (q, 0), "key": (5, 1), "value": (1, 1)},
-        **{"input_gate": (LN_3, 0), "forgetting": (0, LN_3), "output_gate": (2 * LN_3, -LN_3)},
+        "query": (q, 0),
+        "key": (5, 1),
+        "value": (1, 1),
+        "input_gate": (LN_3, 0),
+        "forgetting": (0, LN_3),
+        "output_gate": (2 * LN_3, -LN_3),
     }
     for name, (weight, bias) in values.items():
         nn.init.constant_(cell.get_submodule(name).weight, weight)

@@ -31,24 +31,24 @@ def system(weights, feature: int):
     """Return A and B of one feature's real system of twice the size, in continuous time."""
     decay = torch.diag(weights["log_decay"][feature].exp())
     turn = torch.diag(weights["frequency"][feature])
-    A = torch.cat([torch.cat([-decay, -turn], 1), torch.cat([turn, -decay], 1)])
-    return A, torch.tensor([[1.0]] * P + [[0.0]] * P).double()
+    rate = torch.cat([torch.cat([-decay, -turn], 1), torch.cat([turn, -decay], 1)])
+    return rate, torch.tensor([[1.0]] * P + [[0.0]] * P).double()
 
 
-def in_torch(A, B, step, discretisation: str):
+def in_torch(rate, gain, step, discretisation: str):
     """Discretise as differentiable functions of matrices."""
     if discretisation == "zoh":  # of the system with its input as one more state
         size = 2 * P + 1
-        both = torch.cat([torch.cat([A, B], 1), torch.zeros(1, size).double()]) * step
+        both = torch.cat([torch.cat([rate, gain], 1), torch.zeros(1, size).double()]) * step
         exponential = torch.linalg.matrix_exp(both)
         return exponential[: 2 * P, : 2 * P], exponential[: 2 * P, 2 * P :]
     eye = torch.eye(2 * P).double()
     half = eye - step / 2 * A
-    return torch.linalg.solve(half, eye + step / 2 * A), torch.linalg.solve(half, step * B)
+    return torch.linalg.solve(half, eye + step / 2 * rate), torch.linalg.solve(half, step * gain)
 
 
-def in_scipy(A, B, step, discretisation: str):
-    given = [t.detach().numpy() for t in (A, B)]
+def in_scipy(rate, gain, step, discretisation: str):
+    given = [t.detach().numpy() for t in (rate, gain)]
     given += [torch.zeros(1, 2 * P).numpy(), torch.zeros(1, 1).numpy()]
     discrete = foreign("scipy.signal").cont2discrete(given, step.item(), method=discretisation)
     return torch.from_numpy(discrete[0]), torch.from_numpy(discrete[1])
@@ -60,12 +60,12 @@ def written_out(weights, x, state, discretise):
     outputs, lasts = [], []
     for feature in range(H):
         step = weights["log_step"][feature].exp()
-        A, B = discretise(*system(weights, feature), step)
-        C = torch.cat([weights["c_re"][feature], -weights["c_im"][feature]])
+        rate, gain = discretise(*system(weights, feature), step)
+        read = torch.cat([weights["c_re"][feature], -weights["c_im"][feature]])
         s, mine = torch.cat([part[:, feature] for part in state], 1), []
         for u_t in u[:, :, feature]:
-            s = s @ A.T + u_t[:, None] @ B.T
-            mine.append(2 * s @ C + weights["d"][feature] * u_t)
+            s = s @ rate.T + u_t[:, None] @ gain.T
+            mine.append(2 * s @ read + weights["d"][feature] * u_t)
         outputs.append(torch.stack(mine))
         lasts.append(s)
     last = torch.stack(lasts, 1)
@@ -78,8 +78,8 @@ def written_out(weights, x, state, discretise):
 def test_it_is_the_formulas_of_the_paper(*, time: int, discretisation: str, parallel: bool) -> None:
     cell, weights = drawn(discretisation)
 
-    def discretise(A, B, step):
-        return in_torch(A, B, step, discretisation)
+    def discretise(rate, gain, step):
+        return in_torch(rate, gain, step, discretisation)
 
     assert_same(
         with_weights(cell, weights, parallel=parallel),
@@ -100,8 +100,8 @@ def test_it_is_discretised_as_by_scipy(*, time: int, discretisation: str, parall
     cell, weights = drawn(discretisation)
     fixed = {"log_decay", "frequency", "log_step"}
 
-    def discretise(A, B, step):
-        return in_scipy(A, B, step, discretisation)
+    def discretise(rate, gain, step):
+        return in_scipy(rate, gain, step, discretisation)
 
     assert_same(
         with_weights(cell, weights, parallel=parallel),

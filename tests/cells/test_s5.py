@@ -30,7 +30,7 @@ def state() -> list[torch.Tensor]:
 def written_out(weights, x, state, discretisation: str):
     """Write the real system of twice the size out, with matrices in continuous time."""
     decay, turn = weights["log_decay"].exp(), weights["frequency"]
-    A = torch.cat(
+    rate = torch.cat(
         [
             torch.cat([torch.diag(-decay), torch.diag(-turn)], 1),
             torch.cat([torch.diag(turn), torch.diag(-decay)], 1),
@@ -39,16 +39,16 @@ def written_out(weights, x, state, discretisation: str):
     step = torch.diag(weights["log_step"].exp().repeat(2))
     eye = torch.eye(2 * P).double()
     if discretisation == "zoh":
-        kept = torch.linalg.matrix_exp(step @ A)
-        B = torch.linalg.solve(A, (kept - eye) @ weights["b"])
+        kept = torch.linalg.matrix_exp(step @ rate)
+        gain = torch.linalg.solve(rate, (kept - eye) @ weights["b"])
     else:
-        kept = torch.linalg.solve(eye - step @ A / 2, eye + step @ A / 2)
-        B = torch.linalg.solve(eye - step @ A / 2, step @ weights["b"])
-    C = 2 * torch.cat([weights["c"][:, :P], -weights["c"][:, P:]], 1)
+        kept = torch.linalg.solve(eye - step @ rate / 2, eye + step @ rate / 2)
+        gain = torch.linalg.solve(eye - step @ rate / 2, step @ weights["b"])
+    read = 2 * torch.cat([weights["c"][:, :P], -weights["c"][:, P:]], 1)
     s, outputs = torch.cat(state, 1), []
     for x_t in x:
-        s = s @ kept.T + x_t @ B.T
-        outputs.append(s @ C.T + x_t @ weights["d"].T)
+        s = s @ kept.T + x_t @ gain.T
+        outputs.append(s @ read.T + x_t @ weights["d"].T)
     return torch.stack(outputs), (s[:, :P], s[:, P:])
 
 
@@ -166,22 +166,22 @@ def test_a_short_step_loses_no_digits() -> None:
 
 def hippo(size: int) -> torch.Tensor:
     """Return HiPPO-LegS with its rank-one term taken off, entry by entry as in the paper."""
-    A = torch.zeros(size, size, dtype=torch.float64)
+    matrix = torch.zeros(size, size, dtype=torch.float64)
     for n in range(size):
         for k in range(size):
             if n > k:
-                A[n, k] = -math.sqrt(2 * n + 1) * math.sqrt(2 * k + 1)
+                matrix[n, k] = -math.sqrt(2 * n + 1) * math.sqrt(2 * k + 1)
             elif n == k:
-                A[n, k] = -(n + 1)
-            A[n, k] += math.sqrt(n + 0.5) * math.sqrt(k + 0.5)
-    return A
+                matrix[n, k] = -(n + 1)
+            matrix[n, k] += math.sqrt(n + 0.5) * math.sqrt(k + 0.5)
+    return matrix
 
 
 def test_the_start_is_the_normal_part_of_hippo() -> None:
     rate, vectors = normal_hippo(8)
-    A = hippo(8).to(torch.complex128)
+    matrix = hippo(8).to(torch.complex128)
 
-    torch.testing.assert_close(A @ vectors, vectors * rate)
+    torch.testing.assert_close(matrix @ vectors, vectors * rate)
     torch.testing.assert_close(vectors.mH @ vectors, torch.eye(4) + 0j, check_dtype=False)
     assert (rate.imag > 0).all()
 
