@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NO_SKIPS := CELLBENCH_PARITY=required
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test check bench gpu clean help
+.PHONY: demo test test-parity check pages mutations bench gpu clean help
 
 help:            ## Say what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -14,7 +15,17 @@ demo: $(VENV)/.ready  ## Compare five cells on two levels: a few minutes, then a
 	$(BIN)/cellbench run --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-demo
 
 test: $(VENV)/.ready-to-develop  ## Run all tests
-	$(BIN)/python -m pytest -q -n auto --dist worksteal
+	$(NO_SKIPS) $(BIN)/python -m pytest -q -n auto --dist worksteal
+
+test-parity: $(VENV)/.ready-to-develop  ## Hold every cell to implementations of other projects
+	$(NO_SKIPS) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/cells
+
+pages: $(VENV)/.ready-to-develop  ## Write docs/cells.md and what it says: how near cells came to others
+	$(NO_SKIPS) $(BIN)/python tests/record_parity.py
+	$(BIN)/python tests/write_pages.py
+
+mutations: $(VENV)/.ready-to-develop  ## Change each cell in every way, and see that its tests notice
+	$(BIN)/python tests/mutate_cells.py
 
 check: $(VENV)/.ready-to-develop  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

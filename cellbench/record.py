@@ -7,7 +7,8 @@ itself, without a task, at one size. An *environment* says on what they were mad
 refer to it by its digest. A journal is whole by itself, and two journals
 are merged by concatenation.
 
-Schema history: 1, first version. Raise `SCHEMA` when an old reader would misread a new line.
+Schema history: 1, first version; 2, settings of models of several cells and of matched sizes.
+Raise `SCHEMA` when an old reader would misread a new line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Status(enum.StrEnum):
@@ -79,6 +80,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         unroll: How cells are carried through time, as asked: "auto", "stepwise", "compiled",
             "parallel".
         checkpoint: Whether steps are computed again in the backward pass, to save memory.
+        depth: Cells one above the other.
+        block: What they stand in: "plain" or "residual".
+        dropout: Between plain cells, or of what each part of a residual block adds.
+        bidirectional: Whether a second network reads the sequence from its end.
+        match: What all cells were given alike, by their width: "params", "state" or
+            "operations"; "" for the same width.
+        budget: How much of that: numbers, bytes, or operations a step; 0 without `match`.
     """
 
     hidden: int
@@ -87,6 +95,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str = "float32"
     unroll: str = "auto"
     checkpoint: bool = False
+    depth: int = 1
+    block: str = "plain"
+    dropout: float = 0.0
+    bidirectional: bool = False
+    match: str = ""
+    budget: int = 0
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

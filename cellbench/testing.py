@@ -30,6 +30,7 @@ import jaxtyping
 import torch
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError, gradcheck
+from torch.utils import _pytree as pytree
 
 from cellbench.cells.adapter import LayerCell, StepCell, as_cell
 from cellbench.cells.base import Cell, ParallelCell, Projected, State
@@ -616,7 +617,7 @@ def like(state: State, tensors: Sequence[Tensor]) -> State:
 
 def parts(p: Projected) -> tuple[Tensor, ...]:
     """Return the tensors of a projection."""
-    return (p,) if isinstance(p, Tensor) else tuple(p)
+    return tuple(pytree.tree_leaves(p))
 
 
 def named(name: str, state: State) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import time
 import torch
 from torch import nn
 
-from cellbench.cells.base import Cell, ParallelCell
+from cellbench.cells.base import Cell, ParallelCell, constant
 
 
 class Plain(Cell):
@@ -157,3 +157,51 @@ class NeedsItsPeace(Plain):
 
 class NotACell:
     """Nothing of the kind."""
+
+
+class Rotates(Cell):
+    """Makes an orthogonal matrix of its parameters, once a sequence."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.skew = nn.Parameter(torch.randn(hidden_size, hidden_size))
+        self.read = nn.Linear(input_size, hidden_size)
+
+    def initial_state(self, batch):
+        return (self.skew.new_zeros(batch, self.hidden_size),)
+
+    def project(self, x):
+        q = torch.matrix_exp(self.skew - self.skew.T)
+        return self.read(x), constant(q, like=x)
+
+    def step(self, p_t, state):
+        x, q = p_t
+        h = torch.tanh(x + state[0] @ q.T)
+        return h, (h,)
+
+
+class Centred(Plain):
+    """Subtracts what it is told to be the mean of its inputs; in training, the batch's."""
+
+    has_population = True
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.register_buffer("mean", torch.zeros(input_size))
+
+    def population(self, x):
+        return {"mean": x.mean((0, 1))}
+
+    def step(self, p_t, state):
+        return super().step(p_t - (p_t.mean(0) if self.training else self.mean), state)
+
+
+class Shrinks(Plain):
+    """Adds the square of a parameter to the loss, and a little of its state."""
+
+    penalised = True
+
+    def penalty(self, state):
+        return 3.0 * self.both.bias.square().sum() + state[0].mean()

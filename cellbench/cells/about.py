@@ -13,7 +13,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from typing import Any
+
+import msgspec
 
 SECTIONS = ("Source:", "Differs from it:", "Parameters:", "Args:")
 
@@ -71,6 +75,36 @@ def about(cell: Callable[..., object]) -> About:
         parameters=flat.get("Parameters:", "").rstrip("."),
         args=inspect.cleandoc(parts.get("Args:", "")),
     )
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a cell was held to, in values and every gradient.
+
+    Attributes:
+        package: As it is installed; "" for formulas that a test writes out.
+        version: Of the package.
+        what: Of the package, or of the paper.
+        error: Largest difference, relative to the largest value where that is above 1.
+    """
+
+    cell: str
+    package: str
+    version: str
+    what: str
+    error: float
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version}, {self.what}" if self.package else self.what
+
+
+@cache
+def parity() -> Mapping[str, list[Held]]:
+    """Return what each cell was held to, as the tests have measured it."""
+    text = files("cellbench.cells").joinpath("parity.json").read_text()
+    found: dict[str, list[Held]] = {}
+    for held in msgspec.json.decode(text, type=list[Held]):
+        found.setdefault(held.cell, []).append(held)
+    return found
 
 
 def count_parameters(formula: str, sizes: Mapping[str, object]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from jaxtyping import Float
@@ -117,3 +118,20 @@ class ParallelCell(Cell):
         self, p: Projected, state: State
     ) -> tuple[Float[Tensor, "time batch hidden"], State]:
         """Read all of `project(x)`; return every output and the last state."""
+
+
+Carry: TypeAlias = Callable[[Cell, Tensor, State], tuple[Tensor, State]]
+"""(cell, inputs of all time, state) -> (outputs of all time, last state)."""
+
+
+class CompositeCell(Cell):
+    """A cell made of cells, each of which can be carried over all of time by itself.
+
+    `project` and `step` define what is right, here too; `carry` must give what they give.
+    """
+
+    @abc.abstractmethod
+    def carry(
+        self, x: Float[Tensor, "time *batch input"], state: State, carry: Carry
+    ) -> tuple[Float[Tensor, "time *batch hidden"], State]:
+        """Read all of x, with every cell that this one is made of carried by `carry`."""

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "report": ("cellbench.cli.report", "Print the table of earlier results."),
         "perf": ("cellbench.cli.perf", "Time cells at many sizes; tables, exponents, plots."),
         "list": ("cellbench.cli.names", "List cells, tasks or suites."),
+        "show": ("cellbench.cli.explain", "Show a cell: equations, options, what it was held to."),
         "check": ("cellbench.cli.check", "Check that a cell keeps its contract."),
         "doctor": ("cellbench.cli.doctor", "Say what this machine is, and what may disturb."),
     }

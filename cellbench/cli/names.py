@@ -23,6 +23,9 @@ def command(kind: str, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(rows, indent=2))
         return
+    if form == "table" and kind == "cells":
+        _print_families(rows)
+        return
     headings = list(rows[0])
     table = [[_text(row[heading]) for heading in headings] for row in rows]
     if form == "csv":
@@ -48,6 +51,26 @@ def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def _print_families(rows: Rows) -> None:
+    """Print cells under the names of their families, as narrow as a terminal."""
+    from itertools import groupby
+
+    from rich.text import Text
+
+    from cellbench.cli.console import out
+
+    for family, members in groupby(rows, key=lambda row: row["family"]):
+        out().print(Text(family or "From installed packages", style="bold"))
+        _print(
+            ["id", "form", "year", "paper"],
+            [
+                [row["id"], row["form"], str(row["year"]), row["paper"] or row["summary"]]
+                for row in members
+            ],
+        )
+    out().print(Text("`cellbench show NAME` has equations, options and what it was held to."))
+
+
 def _print(headings: Sequence[str], table: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.table import Table
@@ -64,20 +87,17 @@ def _print(headings: Sequence[str], table: Sequence[Sequence[str]]) -> None:
 
 
 def _cells() -> Rows:
-    from cellbench.cells import CELLS
-    from cellbench.cells.base import ParallelCell
-    from cellbench.plugins import cell_names
+    import msgspec
 
-    rows = []
-    for name in cell_names():
-        cell = CELLS.get(name)
-        if not isinstance(cell, type):
-            rows.append({"id": name, "summary": "from an installed package", "form": "?"})
-            continue
-        form = "parallel" if issubclass(cell, ParallelCell) else "stepwise"
-        summary = (cell.__doc__ or "").strip().splitlines()[0]
-        rows.append({"id": name, "summary": summary, "form": form})
-    return rows
+    from cellbench.cells import CELLS
+    from cellbench.plugins import cell_names
+    from cellbench.report.cells import cards
+
+    rows = [msgspec.to_builtins(one) for one in cards()]
+    blank = dict.fromkeys(rows[0], "")
+    others = (name for name in cell_names() if name not in CELLS)
+    summary = "from an installed package; imported when it is used"
+    return [*rows, *(blank | {"id": name, "summary": summary} for name in others)]
 
 
 def _tasks() -> Rows:

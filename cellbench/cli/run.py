@@ -31,6 +31,21 @@ from cellbench.cli.options import DEFAULT_OUTPUT, device_option, format_option
     help="Seeds of a cell that a worker trains at once, as one model; 1: one by one.",
 )  # fmt: skip
 @click.option("--hidden", type=click.IntRange(1), default=64, show_default=True, help="Cell width.")
+@click.option(
+    "--match", type=click.Choice(["params", "state", "operations"]),
+    help="Give each cell the width at which it has as much of it as lstm with --hidden.",
+)  # fmt: skip
+@click.option(
+    "--depth", type=click.IntRange(1), default=1, show_default=True, help="Cells in a row."
+)
+@click.option(
+    "--block", type=click.Choice(["plain", "residual"]), default="plain", show_default=True,
+    help="What cells stand in; residual: pre-norm, with a feed-forward part.",
+)  # fmt: skip
+@click.option("--dropout", type=float, default=0.0, show_default=True, help="Between cells.")
+@click.option(
+    "--bidirectional", is_flag=True, help="Read from both ends, where a level asks at the end only."
+)
 @click.option("--steps", type=click.IntRange(1), help="Cap on the training steps of a trial.")
 @click.option("--time-limit", type=float, metavar="S", help="Most seconds of training a trial.")
 @click.option(

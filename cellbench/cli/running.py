@@ -35,6 +35,7 @@ from cellbench.sweep.plan import (
 from cellbench.sweep.run import execute
 from cellbench.sweep.schedule import Schedule, make_schedule
 from cellbench.sweep.workers import default_workers
+from cellbench.train.network import Network
 from cellbench.unroll import Carrier, Way
 
 
@@ -50,6 +51,11 @@ class Asked:
     jobs: int | None
     stack: str
     hidden: int
+    match: str | None
+    depth: int
+    block: str
+    dropout: float
+    bidirectional: bool
     steps: int | None
     time_limit: float | None
     unroll: str
@@ -106,6 +112,8 @@ def _plan(asked: Asked, device: str) -> Plan:
         hidden=asked.hidden,
         device=device.partition(":")[0],
         carrier=carrier,
+        network=Network(asked.depth, asked.block, asked.dropout, asked.bidirectional),
+        match=asked.match or "",
         most_steps=asked.steps,
         time_limit_s=limit_s,
     )
@@ -131,10 +139,9 @@ def _print_plan(plan: Plan, left: Remaining, schedule: Schedule, output: Path) -
         missing = f"seeds {', '.join(map(str, seeds))} to train" if seeds else "all trained"
         most = max((len(s.units) for s in schedule.stacks if s.job is job), default=1)
         stacked = f", {most} at once" if most > 1 else ""
-        steps = job.settings.steps
-        click.echo(
-            f"{job.spec.text} @ {job.task.id}: {missing}, at most {steps} steps each{stacked}"
-        )
+        width = f", hidden {job.settings.hidden}" if job.settings.match else ""
+        steps = f"at most {job.settings.steps} steps each"
+        click.echo(f"{job.spec.text} @ {job.task.id}: {missing}, {steps}{width}{stacked}")
     done = len(plan.units) - len(left.units)
     click.echo(
         f"{len(plan.units)} trials, {done} of them done before; {len(plan.jobs)} measurements; "

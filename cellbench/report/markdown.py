@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cellbench.report.columns import COLUMNS, LEGEND, caption, notes, title
+from cellbench.report.columns import LEGEND, caption, columns_of, notes, title
 from cellbench.report.rows import Row, tables
 
 
@@ -33,10 +33,11 @@ def markdown_table(
 
 
 def _table(group: Sequence[Row]) -> list[str]:
+    columns = columns_of(group)
     return markdown_table(
-        [column.heading for column in COLUMNS],
-        [[column.write(row) for column in COLUMNS] for row in group],
-        [column.right for column in COLUMNS],
+        [column.heading for column in columns],
+        [[column.write(row) for column in columns] for row in group],
+        [column.right for column in columns],
     )
 
 

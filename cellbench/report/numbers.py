@@ -50,6 +50,11 @@ def steps(row: Row) -> str:
     return f">{row.budget_steps}" if row.seeds > sum(row.failures.values()) else NONE
 
 
+def off(ratio: float | None) -> str:
+    """Write how far something is from a budget: +0.4%."""
+    return NONE if ratio is None else f"{ratio - 1:+.1%}"
+
+
 def mark(metric: str, value: float) -> str:
     """Write a level's mark as a condition."""
     return f"{metric} {'≥' if metric == 'accuracy' else '<'} {value:g}"

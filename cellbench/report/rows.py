@@ -1,7 +1,8 @@
 """What a table says of each cell on each level: one row a job and machine.
 
-Rows stand in one table only if they can be compared: same level, digest, width, budget, device,
-dtype and checkpointing; speeds besides that only if the machine's comparability key is the same.
+Rows stand in one table only if they can be compared: same level, digest, width (or what was
+matched in its place), blocks, budget, device, dtype and checkpointing; speeds besides that only if
+the machine's comparability key is the same.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     unroll: str
     checkpoint: bool
+    depth: int
+    block: str
+    dropout: float
+    bidirectional: bool
+    match: str
+    budget: int
     level_digest: str
     cell_source: str
     seeds: int = 0
@@ -91,6 +98,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     machine: str = ""
     machine_name: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def matched(self) -> float | None:
+        """What it has of what was matched, over the budget; None if it was not measured."""
+        sizes = {
+            "params": self.cell_parameters,
+            "state": self.state_bytes,
+            "operations": self.operations,
+        }
+        has = sizes.get(self.match)
+        return has / self.budget if has is not None and self.budget else None
 
 
 MEASURED = (
@@ -127,7 +145,9 @@ def tables(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Yield groups of rows that may stand in one table, in order of their level's name."""
 
     def group(row: Row) -> tuple[Any, ...]:
-        settings = (row.hidden, row.budget_steps, row.device, row.dtype, row.checkpoint)
+        width = row.hidden if not row.match else 0
+        built = (row.depth, row.block, row.dropout, row.bidirectional, row.match, row.budget)
+        settings = (width, *built, row.budget_steps, row.device, row.dtype, row.checkpoint)
         return (*_naturally(row.level), row.level_digest, *settings, row.machine)
 
     machines = {group(row)[:-1]: row.machine for row in rows if row.machine}

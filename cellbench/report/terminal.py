@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cellbench.report.columns import COLUMNS, LEGEND, Column, caption, notes, title
+from cellbench.report.columns import LEGEND, Column, caption, columns_of, notes, title
 from cellbench.report.rows import Row, tables
 
 NARROWEST_CELL = 12
@@ -24,8 +24,9 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
         console.print(Text(caption(group), style="dim"))
         for note in notes(group):
             console.print(Text(f"! {note}", style="yellow"))
-        if len(columns) < len(COLUMNS):
-            missing = ", ".join(column.heading for column in COLUMNS[len(columns) :])
+        every = columns_of(group)
+        if len(columns) < len(every):
+            missing = ", ".join(column.heading for column in every[len(columns) :])
             console.print(Text(f"! no room for {missing}; widen the terminal", style="yellow"))
         console.print()
     console.print(Text(LEGEND, style="dim"))
@@ -34,11 +35,12 @@ def print_rows(rows: Sequence[Row], console: Console) -> None:
 def _that_fit(group: Sequence[Row], width: int) -> tuple[Column, ...]:
     """Return as many columns, from the left, as can stand beside the cells' names."""
     room = width - NARROWEST_CELL - 2  # the edges
-    for place, column in enumerate(COLUMNS[1:], start=1):
+    every = columns_of(group)
+    for place, column in enumerate(every[1:], start=1):
         room -= 1 + max(len(column.heading), *(len(column.write(row)) for row in group))
         if room < 0:
-            return COLUMNS[:place]
-    return COLUMNS
+            return every[:place]
+    return every
 
 
 def _table(group: Sequence[Row], columns: Sequence[Column]) -> Table:

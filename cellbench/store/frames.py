@@ -12,7 +12,7 @@ from cellbench.store.journal import environments, measurements, speeds, trials
 
 JOB = [
     "level", "level_digest", "cell", "cell_source", "hidden", "budget_steps", "device", "dtype",
-    "unroll", "checkpoint",
+    "unroll", "checkpoint", "depth", "block", "dropout", "bidirectional", "match", "budget",
 ]  # fmt: skip
 """The columns that name a job: trials and measurements of one job agree in all of them."""
 
@@ -64,6 +64,12 @@ def _job(cell: str, source: str, level: Level, settings: Settings) -> dict[str, 
         "dtype": settings.dtype,
         "unroll": settings.unroll,
         "checkpoint": settings.checkpoint,
+        "depth": settings.depth,
+        "block": settings.block,
+        "dropout": settings.dropout,
+        "bidirectional": settings.bidirectional,
+        "match": settings.match,
+        "budget": settings.budget,
         "metric": level.metric,
         "trivial": level.trivial,
         "perfect": level.perfect,

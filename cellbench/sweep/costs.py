@@ -15,8 +15,8 @@ from cellbench.generators.stream import Stream
 from cellbench.measure.memory import measure_memory, tensor_bytes
 from cellbench.measure.operations import count_operations
 from cellbench.measure.precision import precision_flags, set_precision
-from cellbench.measure.timing import doubts, stopwatch, time_blocks
-from cellbench.record import Measurement, Parameters
+from cellbench.measure.timing import Stopwatch, doubts, stopwatch, time_blocks
+from cellbench.record import Measurement, Parameters, Timings
 from cellbench.train.draws import Question, draw
 from cellbench.train.loop import Trainer
 from cellbench.train.model import SequenceModel
@@ -89,10 +89,7 @@ def _time(
         inference = time_blocks(
             lambda: model(question.inputs, start=question.start), watch, batch=batch, time=time
         )
-        one = x[:, :1].contiguous()
-        p, state = model.cell.project(one[:1]), unroll(model.cell, one)[1]
-        (p_t,) = slices(p)
-        streaming = time_blocks(lambda: model.cell.step(p_t, state), watch, batch=1, time=1)
+        streaming = None if found.settings.bidirectional else _stream(model.cell, x, watch)
     timings = {"train step": train_step, "inference": inference, "streaming": streaming}
     return replace(
         found,
@@ -100,8 +97,16 @@ def _time(
         inference=inference,
         streaming=streaming,
         memory=memory,
-        warnings=tuple(text for name, t in timings.items() for text in doubts(name, t)),
+        warnings=tuple(text for name, t in timings.items() if t for text in doubts(name, t)),
     )
+
+
+def _stream(cell: Cell, x: Tensor, watch: Stopwatch) -> Timings:
+    """Time one step of one sequence, from the state that a sequence leaves."""
+    one = x[:, :1].contiguous()
+    p, state = cell.project(one[:1]), unroll(cell, one)[1]
+    (p_t,) = slices(p)
+    return time_blocks(lambda: cell.step(p_t, state), watch, batch=1, time=1)
 
 
 def operations_per_step(cell: Cell, x: Tensor) -> int:

@@ -10,17 +10,28 @@ from functools import cached_property
 from itertools import product
 
 import msgspec
+import torch
 
 from cellbench.catalog import Task
+from cellbench.cells.base import Cell
+from cellbench.errors import OptionError
+from cellbench.generators.stream import Stream
 from cellbench.plugins import CellSpec
 from cellbench.record import AnyLine, Level, Settings, Status
 from cellbench.store.journal import trials
+from cellbench.sweep.match import matched
+from cellbench.train.draws import draw
+from cellbench.train.network import Network
 from cellbench.unroll import Carrier, Way
 
 
 def digest(*parts: object) -> str:
     """Return a short name for `parts`, equal for equal parts on every machine."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+LATER_SETTINGS = ("depth", "block", "dropout", "bidirectional", "match", "budget")
+"""Settings that not all journals have."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,26 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """Digest of all that decides a result, but for the seed."""
+        """Digest of all that decides a result, but for the seed.
+
+        A setting that came later counts where it is used: older journals keep their places.
+        """
         settings = msgspec.to_builtins(self.settings)
+        usual = msgspec.to_builtins(Settings(hidden=1, steps=1, device=""))
+        for name in LATER_SETTINGS:
+            if settings[name] == usual[name]:
+                del settings[name]
         return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings)
+
+    @property
+    def network(self) -> Network:
+        """How cells are put together."""
+        given = self.settings
+        return Network(given.depth, given.block, given.dropout, given.bidirectional)
+
+    def build(self, input_size: int, hidden_size: int) -> Cell:
+        """Return what is trained: a cell, or a network of cells as one."""
+        return self.network.build(self.spec.build, input_size, hidden_size)
 
     @property
     def carrier(self) -> Carrier:
@@ -125,34 +153,56 @@ def make_plan(
     hidden: int,
     device: str,
     carrier: Carrier = Carrier(),  # noqa: B008 -- only its settings are read
+    network: Network = Network(),  # noqa: B008 -- frozen
+    match: str = "",
     most_steps: int | None = None,
     time_limit_s: float | None = None,
 ) -> Plan:
     """Cross cells, levels and seeds.
 
     Args:
-        hidden: Features of each cell's output.
+        hidden: Features of each cell's output; with `match`, of lstm's, whose budget all get.
         device: Kind of device.
         carrier: How cells are carried through time.
+        network: How cells are put together.
+        match: What cells get alike, see `Settings`.
         most_steps: Cap on the training steps of each level's budget.
         time_limit_s: Most seconds of training a unit.
     """
-    jobs = tuple(
-        Job(
-            spec,
-            task,
-            Settings(
-                hidden=hidden,
-                steps=min(task.budget.steps, most_steps or task.budget.steps),
-                device=device,
-                unroll=carrier.way.value,
-                checkpoint=carrier.checkpoint,
-            ),
+    if network.bidirectional:
+        for task in tasks:
+            check_asks_at_the_end(task)
+
+    def settings(task: Task, spec: CellSpec) -> Settings:
+        found = Settings(
+            hidden=hidden,
+            steps=min(task.budget.steps, most_steps or task.budget.steps),
+            device=device,
+            unroll=carrier.way.value,
+            checkpoint=carrier.checkpoint,
+            depth=network.depth,
+            block=network.block,
+            dropout=network.dropout,
+            bidirectional=network.bidirectional,
         )
-        for task, spec in product(tasks, cells)
-    )
+        if not match:
+            return found
+        width, budget = matched(match, network, spec, task, hidden)
+        return msgspec.structs.replace(found, hidden=width, match=match, budget=budget)
+
+    jobs = tuple(Job(spec, task, settings(task, spec)) for task, spec in product(tasks, cells))
     units = tuple(Unit(job, seed, time_limit_s) for seed, job in product(seeds, jobs))
     return Plan(units, jobs)
+
+
+def check_asks_at_the_end(task: Task) -> None:
+    """Raise OptionError unless a level asks at its last step alone: else one could look ahead."""
+    question = draw(task.generator, Stream(0, "train"), torch.arange(task.budget.batch))
+    if question.start != len(question.inputs) - 1:
+        raise OptionError(
+            f"--bidirectional reads a sequence from its end as well, and {task.id} asks before "
+            "its last step: name levels that ask at the end only, such as those of adding."
+        )
 
 
 def missing_units(plan: Plan, lines: Iterable[AnyLine]) -> list[Unit]:

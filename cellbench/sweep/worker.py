@@ -26,7 +26,7 @@ def build(job: Job, seed: int, device: torch.device) -> SequenceModel:
     torch.manual_seed(seed)  # for torch's own initialisations; set nowhere else
     generator = job.task.generator
     model = SequenceModel(
-        job.spec.build, generator.reads, generator.answers, job.settings.hidden, job.carrier
+        job.build, generator.reads, generator.answers, job.settings.hidden, job.carrier
     )
     return model.to(device)
 

@@ -41,6 +41,9 @@ def recorder(device: torch.device) -> Graphs | None:
 def fastest(plain: PlainCrew, recorder: Recorder) -> Crew:
     """Return a crew that replays the training steps of `plain`, or `plain` itself."""
     graphs = recorder(plain.device) if plain.steps >= LEAST_STEPS else None
+    if graphs and plain.trainer.model.cell.has_population:
+        plain.note("not captured: its statistics are gathered anew before each look")
+        return plain
     return plain if graphs is None else CapturedCrew(plain, graphs)
 
 

@@ -22,6 +22,9 @@ from cellbench.train.watch import Clock
 Seeds = int | Sequence[int]
 """The seed of a model, or of each model of a stack."""
 
+CENSUS_BATCHES = 4
+"""Training batches by which a cell that asks for it is told what its inputs are like."""
+
 _T = TypeVar("_T")
 
 
@@ -107,8 +110,30 @@ class PlainCrew(Crew, Glance):
     def read(self) -> list[Seen]:
         lost = self.lost.reshape(-1).tolist()
         self.lost.zero_()
+        self.take_census()
         scores = self.scores("validation", self.task.budget.validation)
         return self.seen(self.steps_since_look(), lost, scores)
+
+    @torch.no_grad()
+    def take_census(self) -> None:
+        """Let a cell that needs it know its inputs as a whole, before it is evaluated.
+
+        The first batches of the training split: so a look draws nothing from training.
+        """
+        model, budget = self.trainer.model, self.task.budget
+        if not model.cell.has_population:
+            return
+        questions = split_batches(
+            self.task.generator,
+            streams(self.seeds, "train"),
+            CENSUS_BATCHES * budget.batch,
+            budget.batch,
+            self.device,
+        )
+        found = [model.cell.population(model.embedding(q.inputs)) for q in questions]
+        buffers = dict(model.cell.named_buffers())
+        for name in found[0]:
+            buffers[name].copy_(torch.stack([one[name] for one in found]).mean(0))
 
     def steps_since_look(self) -> int:
         """Return how many steps were taken since this was asked before."""

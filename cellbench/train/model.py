@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cellbench.cells.base import Cell
+from cellbench.cells.base import Cell, State
 from cellbench.generators.base import Space, Tokens
 from cellbench.unroll import Carrier
 
@@ -57,8 +57,14 @@ class CarriedModel(nn.Module):
         Raises:
             CellShapeError: The cell's outputs are not `[time, batch, hidden_size]`.
         """
+        return self.answer(inputs, start=start)[0]
+
+    def answer(
+        self, inputs: Tensor, *, start: int = 0
+    ) -> tuple[Float[Tensor, "answered *batch answer"], State]:
+        """Return the answers, as `forward` does, and what the cell remembers at the end."""
         x = self.embedding(inputs)
-        hidden, _ = self.carrier(self.cell, x)
+        hidden, state = self.carrier(self.cell, x)
         wanted = (*x.shape[:-1], self.cell.hidden_size)
         if tuple(hidden.shape) != wanted:
             axes = "time, batch, hidden" if x.ndim == 3 else "time, seeds, batch, hidden"  # noqa: PLR2004 -- no stack
@@ -67,7 +73,7 @@ class CarriedModel(nn.Module):
                 f"is {list(wanted)} here"
             )
         answers: Tensor = self.readout(hidden[start:])
-        return answers
+        return answers, state
 
 
 class SequenceModel(CarriedModel):
@@ -91,14 +97,22 @@ class SequenceModel(CarriedModel):
     ) -> None:
         super().__init__()
         self.carrier = carrier or Carrier()
-        self.embedding, features = _embed(reads, hidden_size)
+        features = input_features(reads, hidden_size)
+        self.embedding = _embed(reads, features)
         self.cell = make_cell(features, hidden_size)
         self.readout = nn.Linear(self.cell.hidden_size, answers.size)
 
 
-def _embed(reads: Space, hidden_size: int) -> tuple[nn.Module, int]:
+def input_features(reads: Space, hidden_size: int) -> int:
+    """Return the features that a cell is fed with."""
+    if isinstance(reads, Tokens) and reads.size > ONE_HOT_UP_TO:
+        return hidden_size
+    return reads.size
+
+
+def _embed(reads: Space, features: int) -> nn.Module:
     if not isinstance(reads, Tokens):
-        return nn.Identity(), reads.size
+        return nn.Identity()
     if reads.size <= ONE_HOT_UP_TO:
-        return OneHot(reads.size), reads.size
-    return nn.Embedding(reads.size, hidden_size), hidden_size
+        return OneHot(reads.size)
+    return nn.Embedding(reads.size, features)

@@ -27,7 +27,19 @@ class StackedCell(Cell):
         self.input_size = cells[0].input_size
         self.hidden_size = cells[0].hidden_size
         self.grows = cells[0].grows
+        self.penalised = cells[0].penalised
+        self.has_population = cells[0].has_population
         self.stack = StackedModule(cells)
+
+    def penalty(self, state: State) -> Float[Tensor, "seeds"]:
+        """Return that of each cell."""
+        found: Tensor = self.stack.call("penalty", state, in_dims=(0,))
+        return found
+
+    def population(self, x: Float[Tensor, "time seeds batch input"]) -> dict[str, Tensor]:
+        """Return the new values of the stack's buffers."""
+        found: dict[str, Tensor] = self.stack.call("population", x, in_dims=(1,))
+        return {f"stack.{self.stack.name_of(name)}": value for name, value in found.items()}
 
     def initial_state(self, batch: int) -> State:
         state: State = self.stack.call("initial_state", batch, in_dims=(None,))

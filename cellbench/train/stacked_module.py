@@ -71,6 +71,10 @@ class StackedModule(nn.Module):
         with plainly(skeleton):
             return each(values, *args)
 
+    def name_of(self, name: str) -> str:
+        """Return what a tensor of each module is called in the stack."""
+        return self._names[f"module.{name}"]
+
     def train(self, mode: bool = True) -> StackedModule:  # noqa: FBT001, FBT002 -- as nn.Module has it
         self._skeleton[0].train(mode)
         super().train(mode)

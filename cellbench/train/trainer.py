@@ -38,7 +38,10 @@ class Trainer:
     def step(self, question: Question) -> Float[Tensor, "*seeds"]:
         """Learn from one batch; return its loss, on the device; of a stack, that of each seed."""
         self.optimiser.zero_grad(set_to_none=True)
-        found = loss(self.model(question.inputs, start=question.start), question)
+        answers, state = self.model.answer(question.inputs, start=question.start)
+        found = loss(answers, question)
+        if self.model.cell.penalised:
+            found = found + self.model.cell.penalty(state)
         found.backward(found.new_ones(found.shape))  # type: ignore[no-untyped-call]  # torch has no type for it
         self.clip(self.parameters, self._clip)
         self.optimiser.step()

@@ -15,11 +15,18 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from cellbench.cells.base import Cell, ParallelCell, Projected, State, is_constant
+from cellbench.cells.base import (
+    Cell,
+    CompositeCell,
+    ParallelCell,
+    Projected,
+    State,
+    is_constant,
+)
 from cellbench.errors import OptionError
 from cellbench.unroll.checkpointed import checkpointed
 from cellbench.unroll.compiled import Program
-from cellbench.unroll.parity import is_rounding, parity_error
+from cellbench.unroll.parity import PARITY_STEPS, is_rounding, parity_error
 from cellbench.unroll.stepwise import Outputs, stepwise
 from cellbench.unroll.traced import CannotCompileError
 from cellbench.unroll.worth import MOST_OPERATIONS, repays
@@ -116,6 +123,8 @@ class Carrier:
         Raises:
             OptionError: PARALLEL is asked for, and the cell has no such form.
         """
+        if isinstance(cell, CompositeCell):
+            return self._prepare_parts(cell, x, calls, clock)
         known = self._known[cell] = _Known()
         started, fallback = clock(), ""
         known.way = self.chosen(cell)
@@ -130,6 +139,32 @@ class Carrier:
             fallback = f"{known.way} and stepwise differ by {error:.1e}"
             known.way = Way.STEPWISE
         return Carried(known.way, fallback, compile_s, error, ok)
+
+    def _prepare_parts(
+        self, cell: CompositeCell, x: Tensor, calls: int, clock: Callable[[], float]
+    ) -> Carried:
+        """Settle how each cell that `cell` is made of is carried over what it will see."""
+        found: list[Carried] = []
+
+        def settle(part: Cell, seen: Tensor, state: State) -> Outputs:
+            found.append(self.prepare(part, seen, calls=calls, clock=clock))
+            return self(part, seen, state)
+
+        was_training = cell.training
+        cell.eval()  # what is dropped at random belongs to the training to come
+        try:
+            with torch.no_grad():
+                cell.carry(x[: max(PARITY_STEPS)], cell.initial_state(x.shape[-2]), settle)
+        finally:
+            cell.train(was_training)
+        ways = {one.way for one in found}
+        return Carried(
+            way=ways.pop() if len(ways) == 1 else Way.STEPWISE,
+            fallback="; ".join(dict.fromkeys(one.fallback for one in found if one.fallback)),
+            compile_s=sum(one.compile_s for one in found),
+            parity_error=max(one.parity_error for one in found),
+            parity_ok=all(one.parity_ok for one in found),
+        )
 
     def programs(self, cell: Cell) -> set[Program]:
         """Return what `cell` was compiled to; nothing if it was not."""
@@ -153,6 +188,8 @@ class Carrier:
             state: What it remembers at the start; its initial state if None.
         """
         start = cell.initial_state(x.shape[-2]) if state is None else state
+        if isinstance(cell, CompositeCell):
+            return cell.carry(x, start, self)
         if self.checkpoint and torch.is_grad_enabled():
             return checkpointed(partial(self._carry, cell), x, start, list(cell.parameters()))
         return self._carry(cell, x, start)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from cellbench.cells.base import Cell, Projected, State, is_constant
 
@@ -27,6 +28,11 @@ def slices(p: Projected) -> list[Projected]:
     """Return the time slices of a projection, first step first."""
     if isinstance(p, Tensor):
         return _cut(p)
+    if not all(isinstance(part, Tensor) for part in p):  # a cell made of cells
+        leaves, spec = pytree.tree_flatten(p)
+        return [
+            pytree.tree_unflatten(parts, spec) for parts in zip(*map(_cut, leaves), strict=True)
+        ]
     make = getattr(type(p), "_make", type(p))  # a named tuple takes its fields one by one
     return [make(parts) for parts in zip(*map(_cut, p), strict=True)]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cellbench.errors import NothingMeasuredError
 from cellbench.record import Failure, Memory, Parameters, Status
-from cellbench.report.columns import COLUMNS
+from cellbench.report.columns import COLUMNS, columns_of
 from cellbench.report.data import to_csv, to_json
 from cellbench.report.markdown import to_markdown
 from cellbench.report.numbers import mebibytes, short
@@ -248,3 +248,49 @@ def test_numbers_are_short_and_right(value, text) -> None:
 def test_memory_is_in_units_of_two_to_the_twentieth() -> None:
     assert mebibytes(11 << 20) == "11"
     assert mebibytes(None) == "–"
+
+
+def matched(cell: str, parameters: int, width: int, **changes):
+    settings = replace(SETTINGS, hidden=width, match="params", budget=20_000, **changes)
+    found = measurement(cell, settings=settings, parameters=Parameters(
+        cell=parameters, hyper=0, model=parameters + 500))  # fmt: skip
+    return [trial(cell, settings=settings), found]
+
+
+def test_matched_cells_stand_together_with_their_width_and_how_near_they_came() -> None:
+    lines = [ENVIRONMENT, *matched("lstm", 20_000, 64), *matched("gru", 20_080, 75)]
+    rows = make_rows(lines)
+    text = terminal(lines)
+
+    assert len(list(tables(rows))) == 1
+    assert [row.matched for row in rows] == pytest.approx([1.004, 1.0])
+    assert [column.heading for column in columns_of(rows)][:3] == ["cell", "width", "off"]
+    assert "75 +0.4%" in text
+    assert "64 +0.0%" in text
+    assert "20k parameters each, at most 2000 steps" in text
+    assert "not to be compared" not in text
+    assert "| gru | 75 | +0.4% |" in to_markdown(rows)
+
+
+def test_a_cell_that_could_not_be_matched_is_told() -> None:
+    lines = [ENVIRONMENT, *matched("lstm", 20_000, 64), *matched("ntm", 26_000, 1)]
+    text = " ".join(terminal(lines).split())
+
+    assert "! ntm: no width brings its params within 2% of the budget (+30.0%): not to" in text
+    assert "! lstm" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"depth": 3}, "hidden 64, 3 layers, at most"),
+        ({"block": "residual", "dropout": 0.1}, "hidden 64, residual blocks, dropout 0.1, at"),
+        ({"bidirectional": True}, "hidden 64, both directions, at most"),
+    ],
+)
+def test_models_built_in_another_way_stand_apart_and_say_so(changes, said) -> None:
+    other = replace(SETTINGS, **changes)
+    lines = [trial("gru"), trial("lstm", settings=other), measurement("lstm", settings=other)]
+
+    assert len(list(tables(make_rows(lines)))) == 2
+    assert said in terminal(lines, width=120)
