@@ -43,7 +43,7 @@ def in_torch(rate, gain, step, discretisation: str):
         exponential = torch.linalg.matrix_exp(both)
         return exponential[: 2 * P, : 2 * P], exponential[: 2 * P, 2 * P :]
     eye = torch.eye(2 * P).double()
-    half = eye - step / 2 * A
+    half = eye - step / 2 * rate
     return torch.linalg.solve(half, eye + step / 2 * rate), torch.linalg.solve(half, step * gain)
 
 
