@@ -43,3 +43,9 @@ def divides(name: str, value: object, of: str, size: int) -> None:
     whole(name, value, low=1)
     if size % int(value):  # type: ignore[call-overload]  # a whole number, as just checked
         raise OptionError(f"{name} must divide {of}: {size} is no multiple of {value!r}.")
+
+
+def between(name: str, value: object, *, low: float, high: float) -> None:
+    """Raise OptionError unless `low <= value <= high`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise OptionError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")

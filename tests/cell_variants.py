@@ -32,4 +32,12 @@ VARIANTS = [
     "rnn(nonlinearity=relu)",
     "sab(every=2,top=1)",
     "sab(every=2,tape=3,top=2)",
+    "mamba(d_conv=1,d_state=2,dt_rank=2)",
+    "min_lstm(candidate=positive)",
+    "mlstm(heads=2,forget_gate=exponential)",
+    "rg_lru(blocks=2)",
+    "rnn(nonlinearity=relu)",
+    "s4d(discretisation=bilinear,pairs=2)",
+    "s5(discretisation=bilinear,pairs=2)",
+    "slstm(heads=2,forget_gate=exponential,floor=True)",
 ]

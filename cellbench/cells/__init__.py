@@ -29,6 +29,7 @@ from cellbench.cells.irnn import IRNN
 from cellbench.cells.lem import LEM
 from cellbench.cells.lmu import LMU
 from cellbench.cells.ln_lstm import LNLSTM
+from cellbench.cells.lru import LRU
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.ltc import LTC
@@ -72,6 +73,15 @@ from cellbench.cells.rnn import RNN
 from cellbench.cells.rwkv import RWKV
 from cellbench.cells.rwkv4 import RWKV4
 from cellbench.cells.rwkv6 import RWKV6
+from cellbench.cells.mamba import Mamba
+from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.min_lstm import MinLSTM
+from cellbench.cells.mlstm import MLSTM
+from cellbench.cells.rg_lru import RGLRU
+from cellbench.cells.rnn import RNN
+from cellbench.cells.s4d import S4D
+from cellbench.cells.s5 import S5
+from cellbench.cells.slstm import SLSTM
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -144,6 +154,15 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "rwkv": RWKV,
             "rwkv4": RWKV4,
             "rwkv6": RWKV6,
+            "lru": LRU,
+            "mamba": Mamba,
+            "min_gru": MinGRU,
+            "min_lstm": MinLSTM,
+            "mlstm": MLSTM,
+            "rg_lru": RGLRU,
+            "s4d": S4D,
+            "s5": S5,
+            "slstm": SLSTM,
         },
     }
 )

@@ -20,6 +20,7 @@ SHARED = {
     *("matrix_scan", "compiled_scan"),
     *("relevance", "tape"),
     *("matrix_scan", "compiled_scan", "delta_scan", "short_conv", "token_shift"),
+    *("matrix_scan", "compiled_scan", "diagonal"),
 }
 
 
