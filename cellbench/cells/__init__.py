@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from cellbench.cells.base import Cell
+from cellbench.cells.dnc import DNC
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
@@ -13,7 +14,10 @@ from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.ntm import NTM
 from cellbench.cells.rnn import RNN
+from cellbench.cells.stack_rnn import StackRNN
+from cellbench.cells.tape_rnn import TapeRNN
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -33,7 +37,12 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         "Attention": {
             "lstmn": LSTMN,
         },
-        "External memory": {},
+        "External memory": {
+            "dnc": DNC,
+            "ntm": NTM,
+            "stack_rnn": StackRNN,
+            "tape_rnn": TapeRNN,
+        },
         "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "min_gru": MinGRU,

@@ -17,6 +17,7 @@ SHARED = {
     *("about", "adapter", "base", "gates", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan"),
+    *("addressing", "controller", "truncated_linear"),
 }
 
 
