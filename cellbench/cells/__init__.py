@@ -13,6 +13,7 @@ from cellbench.cells.irnn import IRNN
 from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.mann import MANN
 from cellbench.cells.min_gru import MinGRU
 from cellbench.cells.ntm import NTM
 from cellbench.cells.rnn import RNN
@@ -39,6 +40,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
         },
         "External memory": {
             "dnc": DNC,
+            "mann": MANN,
             "ntm": NTM,
             "stack_rnn": StackRNN,
             "tape_rnn": TapeRNN,
