@@ -16,6 +16,13 @@ def whole(name: str, value: object, *, low: int) -> None:
         raise OptionError(f"{name} must be a whole number of at least {low}, not {value!r}.")
 
 
+def whole_up_to(name: str, value: object, *, low: int, high: int, of: str) -> None:
+    """Raise OptionError unless `value` is a whole number from `low` to `high`, which is `of`."""
+    whole(name, value, low=low)
+    if isinstance(value, int) and value > high:
+        raise OptionError(f"{name} must be a whole number from {low} to {of}={high}, not {value}.")
+
+
 def real(name: str, value: object, *, low: float, below: float = float("inf")) -> None:
     """Raise OptionError unless `low <= value < below`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:

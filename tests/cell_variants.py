@@ -13,6 +13,7 @@ VARIANTS = [
     "gated_deltanet(beta=double,conv=0,expand=1)",
     "hgrn(lower_bound=0.5,phase=False)",
     "hgrn2(lower_bound=0.5,query=silu)",
+    "dnc(slots=5,width=3,reads=2,controller=5,strength=softplus,squash=True)",
     "hyperlstm(hyper_source=prev)",
     "hyperlstm(layer_norm=False)",
     "indrnn(steps=2,nonlinearity=tanh)",
@@ -40,4 +41,9 @@ VARIANTS = [
     "s4d(discretisation=bilinear,pairs=2)",
     "s5(discretisation=bilinear,pairs=2)",
     "slstm(heads=2,forget_gate=exponential,floor=True)",
+    "mann(slots=6,width=3,heads=2,controller=5,gate=learned,least_used=own)",
+    "ntm(slots=6,width=3,controller=5,reads=2,writes=2,clip=0.5,read_from=old)",
+    "rnn(nonlinearity=relu)",
+    "stack_rnn(width=3,depth=4,noop=False,recurrent=False,bias=False,squash=False)",
+    "tape_rnn(tapes=2,cells=9,jump=3,mlp_layers=0,nonlinearity=tanh)",
 ]

@@ -20,6 +20,7 @@ from cellbench.cells.fast_weights import FastWeights
 from cellbench.cells.deltanet import DeltaNet
 from cellbench.cells.gated_deltanet import GatedDeltaNet
 from cellbench.cells.gla import GLA
+from cellbench.cells.dnc import DNC
 from cellbench.cells.gru import GRU
 from cellbench.cells.hgrn import HGRN
 from cellbench.cells.hgrn2 import HGRN2
@@ -82,6 +83,12 @@ from cellbench.cells.rnn import RNN
 from cellbench.cells.s4d import S4D
 from cellbench.cells.s5 import S5
 from cellbench.cells.slstm import SLSTM
+from cellbench.cells.mann import MANN
+from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.ntm import NTM
+from cellbench.cells.rnn import RNN
+from cellbench.cells.stack_rnn import StackRNN
+from cellbench.cells.tape_rnn import TapeRNN
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -141,6 +148,14 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ltc": LTC,
             "unicornn": UnICORNN,
         },
+        "External memory": {
+            "dnc": DNC,
+            "mann": MANN,
+            "ntm": NTM,
+            "stack_rnn": StackRNN,
+            "tape_rnn": TapeRNN,
+        },
+        "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "deltanet": DeltaNet,
             "gated_deltanet": GatedDeltaNet,

@@ -21,6 +21,7 @@ SHARED = {
     *("relevance", "tape"),
     *("matrix_scan", "compiled_scan", "delta_scan", "short_conv", "token_shift"),
     *("matrix_scan", "compiled_scan", "diagonal"),
+    *("addressing", "controller", "truncated_linear"),
 }
 
 
