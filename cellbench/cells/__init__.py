@@ -6,42 +6,44 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from cellbench.cells.antisymmetric import AntisymmetricRNN
-from cellbench.cells.base import Cell
-from cellbench.cells.cfc import CfC
-from cellbench.cells.cornn import CoRNN
-from cellbench.cells.exprnn import ExpRNN
-from cellbench.cells.fastgrnn import FastGRNN
-from cellbench.cells.fastrnn import FastRNN
-from cellbench.cells.brc import BRC
-from cellbench.cells.cfn import CFN
 from cellbench.cells.attention import Attention
 from cellbench.cells.base import Cell
-from cellbench.cells.fast_weights import FastWeights
+from cellbench.cells.brc import BRC
+from cellbench.cells.cfc import CfC
+from cellbench.cells.cfn import CFN
+from cellbench.cells.cornn import CoRNN
 from cellbench.cells.deltanet import DeltaNet
+from cellbench.cells.dnc import DNC
+from cellbench.cells.exprnn import ExpRNN
+from cellbench.cells.fast_weights import FastWeights
+from cellbench.cells.fastgrnn import FastGRNN
+from cellbench.cells.fastrnn import FastRNN
 from cellbench.cells.gated_deltanet import GatedDeltaNet
 from cellbench.cells.gla import GLA
-from cellbench.cells.dnc import DNC
 from cellbench.cells.gru import GRU
 from cellbench.cells.hgrn import HGRN
 from cellbench.cells.hgrn2 import HGRN2
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
 from cellbench.cells.irnn import IRNN
+from cellbench.cells.janet import JANET
 from cellbench.cells.lem import LEM
+from cellbench.cells.linear_attention import LinearAttention
 from cellbench.cells.lmu import LMU
+from cellbench.cells.ln_gru import LNGRU
 from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lru import LRU
 from cellbench.cells.lstm import LSTM
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.ltc import LTC
-from cellbench.cells.janet import JANET
-from cellbench.cells.ln_gru import LNGRU
-from cellbench.cells.ln_lstm import LNLSTM
-from cellbench.cells.lstm import LSTM
-from cellbench.cells.lstmn import LSTMN
+from cellbench.cells.mamba import Mamba
+from cellbench.cells.mann import MANN
+from cellbench.cells.memrnn import MemRNN
 from cellbench.cells.mgu import MGU
 from cellbench.cells.min_gru import MinGRU
+from cellbench.cells.min_lstm import MinLSTM
 from cellbench.cells.minimal_rnn import MinimalRNN
+from cellbench.cells.mlstm import MLSTM
 from cellbench.cells.mogrifier import Mogrifier
 from cellbench.cells.multiplicative_lstm import MultiplicativeLSTM
 from cellbench.cells.mut1 import MUT1
@@ -49,46 +51,30 @@ from cellbench.cells.mut2 import MUT2
 from cellbench.cells.mut3 import MUT3
 from cellbench.cells.nas import NAS
 from cellbench.cells.nbrc import NBRC
+from cellbench.cells.ntm import NTM
 from cellbench.cells.peephole_lstm import PeepholeLSTM
 from cellbench.cells.qrnn import QRNN
 from cellbench.cells.ran import RAN
-from cellbench.cells.rhn import RHN
-from cellbench.cells.rnn import RNN
-from cellbench.cells.unicornn import UnICORNN
-from cellbench.cells.scrn import SCRN
-from cellbench.cells.sru import SRU
-from cellbench.cells.sub_lstm import SubLSTM
-from cellbench.cells.ugrnn import UGRNN
-from cellbench.cells.linear_attention import LinearAttention
-from cellbench.cells.ln_lstm import LNLSTM
-from cellbench.cells.lstm import LSTM
-from cellbench.cells.lstmn import LSTMN
-from cellbench.cells.memrnn import MemRNN
-from cellbench.cells.min_gru import MinGRU
 from cellbench.cells.rellstm import RelLSTM
 from cellbench.cells.relrnn import RelRNN
-from cellbench.cells.rnn import RNN
-from cellbench.cells.sab import SAB
 from cellbench.cells.retnet import RetNet
+from cellbench.cells.rg_lru import RGLRU
+from cellbench.cells.rhn import RHN
 from cellbench.cells.rnn import RNN
 from cellbench.cells.rwkv import RWKV
 from cellbench.cells.rwkv4 import RWKV4
 from cellbench.cells.rwkv6 import RWKV6
-from cellbench.cells.mamba import Mamba
-from cellbench.cells.min_gru import MinGRU
-from cellbench.cells.min_lstm import MinLSTM
-from cellbench.cells.mlstm import MLSTM
-from cellbench.cells.rg_lru import RGLRU
-from cellbench.cells.rnn import RNN
 from cellbench.cells.s4d import S4D
 from cellbench.cells.s5 import S5
+from cellbench.cells.sab import SAB
+from cellbench.cells.scrn import SCRN
 from cellbench.cells.slstm import SLSTM
-from cellbench.cells.mann import MANN
-from cellbench.cells.min_gru import MinGRU
-from cellbench.cells.ntm import NTM
-from cellbench.cells.rnn import RNN
+from cellbench.cells.sru import SRU
 from cellbench.cells.stack_rnn import StackRNN
+from cellbench.cells.sub_lstm import SubLSTM
 from cellbench.cells.tape_rnn import TapeRNN
+from cellbench.cells.ugrnn import UGRNN
+from cellbench.cells.unicornn import UnICORNN
 
 Factory = Callable[..., Cell]
 """`(input_size, hidden_size, **options) -> Cell`."""
@@ -134,7 +120,13 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "relrnn": RelRNN,
             "sab": SAB,
         },
-        "External memory": {},
+        "External memory": {
+            "dnc": DNC,
+            "mann": MANN,
+            "ntm": NTM,
+            "stack_rnn": StackRNN,
+            "tape_rnn": TapeRNN,
+        },
         "Orthogonal, diagonal and continuous in time": {
             "antisymmetric": AntisymmetricRNN,
             "cfc": CfC,
@@ -148,36 +140,27 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ltc": LTC,
             "unicornn": UnICORNN,
         },
-        "External memory": {
-            "dnc": DNC,
-            "mann": MANN,
-            "ntm": NTM,
-            "stack_rnn": StackRNN,
-            "tape_rnn": TapeRNN,
-        },
-        "Orthogonal, diagonal and continuous in time": {},
         "Linear in the state": {
             "deltanet": DeltaNet,
             "gated_deltanet": GatedDeltaNet,
             "gla": GLA,
             "hgrn": HGRN,
             "hgrn2": HGRN2,
-            "min_gru": MinGRU,
-            "qrnn": QRNN,
-            "sru": SRU,
-            "retnet": RetNet,
-            "rwkv": RWKV,
-            "rwkv4": RWKV4,
-            "rwkv6": RWKV6,
             "lru": LRU,
             "mamba": Mamba,
             "min_gru": MinGRU,
             "min_lstm": MinLSTM,
             "mlstm": MLSTM,
+            "qrnn": QRNN,
+            "retnet": RetNet,
             "rg_lru": RGLRU,
+            "rwkv": RWKV,
+            "rwkv4": RWKV4,
+            "rwkv6": RWKV6,
             "s4d": S4D,
             "s5": S5,
             "slstm": SLSTM,
+            "sru": SRU,
         },
     }
 )

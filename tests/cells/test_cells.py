@@ -14,14 +14,10 @@ from cellbench.errors import OptionError
 from cellbench.plugins import parse_cell
 
 SHARED = {
-    *("about", "adapter", "base", "gates", "skew", "torch_layer"),
-    *("about", "adapter", "base", "gates", "stacked_gates", "torch_layer"),
+    *("about", "adapter", "base", "gates", "skew", "stacked_gates", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
-    *("matrix_scan", "compiled_scan"),
-    *("relevance", "tape"),
-    *("matrix_scan", "compiled_scan", "delta_scan", "short_conv", "token_shift"),
-    *("matrix_scan", "compiled_scan", "diagonal"),
-    *("addressing", "controller", "truncated_linear"),
+    *("matrix_scan", "compiled_scan", "delta_scan", "diagonal", "short_conv", "token_shift"),
+    *("relevance", "tape", "addressing", "controller", "truncated_linear"),
 }
 
 
