@@ -53,7 +53,7 @@ def written_out(weights: dict[str, Tensor], x, state, *, jump: int, layers: int,
         ({"jump": 2, "mlp_layers": 1, "nonlinearity": "tanh"}, torch.tanh),
         ({"mlp_layers": 0}, torch.relu),
     ],
-    ids=str,
+    ids=["relu", "tanh", "linear"],
 )
 @pytest.mark.parametrize("time", [1, 2, 7, 64])
 def test_it_is_the_formula_of_the_paper(time: int, options: dict[str, object], f) -> None:
