@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from cellbench.cells.base import Cell
+from cellbench.cells.bn_lstm import BNLSTM
+from cellbench.cells.cbn_lstm import CBNLSTM
+from cellbench.cells.film_lstm import FiLMLSTM
 from cellbench.cells.gru import GRU
+from cellbench.cells.hyper_rnn import HyperRNN
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.irnn import IRNN
 from cellbench.cells.ln_lstm import LNLSTM
@@ -28,6 +32,10 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "rnn": RNN,
         },
         "Weights that are made or conditioned": {
+            "bn_lstm": BNLSTM,
+            "cbn_lstm": CBNLSTM,
+            "film_lstm": FiLMLSTM,
+            "hyper_rnn": HyperRNN,
             "hyperlstm": HyperLSTM,
         },
         "Attention": {

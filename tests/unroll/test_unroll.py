@@ -23,11 +23,15 @@ def outcome(carrier, cell, time: int):
     x = noise(time, 2, 3).requires_grad_()
     with torch.no_grad():
         _, state = STEPWISE(cell, noise(4, 2, 3))
-    state = type(state)(*(part.requires_grad_() for part in state))
+    leaves = [
+        part for part in state if part.is_floating_point() or part.is_complex()
+    ]  # no counters
+    for part in leaves:
+        part.requires_grad_()
     y, last = carrier(cell, x, state)
     floats = [part for part in last if part.requires_grad]
     loss = sum((noise(*part.shape) * part).sum() for part in (y, *floats))
-    wanted = [x, *cell.parameters(), *state]
+    wanted = [x, *cell.parameters(), *leaves]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [y, *last, *(g for g in gradients if g is not None)]
 
