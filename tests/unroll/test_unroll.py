@@ -23,9 +23,8 @@ def outcome(carrier, cell, time: int):
     x = noise(time, 2, 3).requires_grad_()
     with torch.no_grad():
         _, state = STEPWISE(cell, noise(4, 2, 3))
-    leaves = [
-        part for part in state if part.is_floating_point() or part.is_complex()
-    ]  # no counters
+    # What counts steps has no gradient.
+    leaves = [part for part in state if part.is_floating_point() or part.is_complex()]
     for part in leaves:
         part.requires_grad_()
     y, last = carrier(cell, x, state)
