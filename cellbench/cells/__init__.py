@@ -23,6 +23,11 @@ from cellbench.cells.gla import GLA
 from cellbench.cells.gru import GRU
 from cellbench.cells.hgrn import HGRN
 from cellbench.cells.hgrn2 import HGRN2
+from cellbench.cells.bn_lstm import BNLSTM
+from cellbench.cells.cbn_lstm import CBNLSTM
+from cellbench.cells.film_lstm import FiLMLSTM
+from cellbench.cells.gru import GRU
+from cellbench.cells.hyper_rnn import HyperRNN
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
 from cellbench.cells.irnn import IRNN
@@ -108,6 +113,10 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ugrnn": UGRNN,
         },
         "Weights that are made or conditioned": {
+            "bn_lstm": BNLSTM,
+            "cbn_lstm": CBNLSTM,
+            "film_lstm": FiLMLSTM,
+            "hyper_rnn": HyperRNN,
             "hyperlstm": HyperLSTM,
         },
         "Attention": {

@@ -23,11 +23,14 @@ def outcome(carrier, cell, time: int):
     x = noise(time, 2, 3).requires_grad_()
     with torch.no_grad():
         _, state = STEPWISE(cell, noise(4, 2, 3))
-    state = type(state)(*(part.requires_grad_(part.is_floating_point()) for part in state))
+    # What counts steps has no gradient.
+    leaves = [part for part in state if part.is_floating_point() or part.is_complex()]
+    for part in leaves:
+        part.requires_grad_()
     y, last = carrier(cell, x, state)
     floats = [part for part in last if part.requires_grad]
     loss = sum((noise(*part.shape) * part).sum() for part in (y, *floats))
-    wanted = [x, *cell.parameters(), *(part for part in state if part.requires_grad)]
+    wanted = [x, *cell.parameters(), *leaves]
     gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     return [y, *last, *(g for g in gradients if g is not None)]
 
