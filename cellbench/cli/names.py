@@ -71,10 +71,11 @@ def _cells() -> Rows:
     rows = []
     for name in cell_names():
         cell = CELLS.get(name)
-        if not isinstance(cell, type):
+        if cell is None:
             rows.append({"id": name, "summary": "from an installed package", "form": "?"})
             continue
-        form = "parallel" if issubclass(cell, ParallelCell) else "stepwise"
+        kind = cell if isinstance(cell, type) else type(cell(3, 4))
+        form = "parallel" if issubclass(kind, ParallelCell) else "stepwise"
         summary = (cell.__doc__ or "").strip().splitlines()[0]
         rows.append({"id": name, "summary": summary, "form": form})
     return rows

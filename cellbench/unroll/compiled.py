@@ -48,6 +48,7 @@ class Program:
 
     def __init__(self, cell: Cell, p: Projected, state: State) -> None:
         self.cut = trace_step(cell, p, state)
+        self._kinds = kinds_of(p)  # of one step alone it could not be told
         self._state_spec = pytree.tree_structure(state)
         self._at_once: dict[tuple[fx.GraphModule, int], fx.GraphModule] = {}
         with torch.enable_grad():
@@ -102,7 +103,7 @@ class Program:
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Return what steps take: once values, ahead values of all time, the first state."""
         leaves = pytree.tree_leaves(p)
-        constants, varying = ([leaves[n] for n in kind] for kind in kinds_of(p))
+        constants, varying = ([leaves[n] for n in kind] for kind in self._kinds)
         once = self.cut.once(*Weights.of(cell).values, *(leaf[0] for leaf in constants))
         varies = [True] * len(varying) + [False] * len(once)
         ahead = self._for_all_time(self.cut.ahead, varies, len(leaves[0]), [*varying, *once])
