@@ -1,6 +1,7 @@
 """Cells with options that change what they do: held to the contract beside the defaults."""
 
 VARIANTS = [
+    "bhn_lstm(couplings=2, flow_size=3, prior_mean=zero, prior_precision=2.0)",
     "hyperlstm(hyper_source=prev)",
     "hyperlstm(layer_norm=False)",
     "compressed(by_gate=True, coefficients=5, residual=True)",

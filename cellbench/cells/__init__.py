@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from cellbench.cells.base import Cell
+from cellbench.cells.bhn_lstm import BHNLSTM
 from cellbench.cells.compressed import compressed
 from cellbench.cells.gru import GRU
 from cellbench.cells.hyperlstm import HyperLSTM
@@ -29,6 +30,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "rnn": RNN,
         },
         "Weights that are made or conditioned": {
+            "bhn_lstm": BHNLSTM,
             "compressed": compressed,
             "hyperlstm": HyperLSTM,
         },

@@ -14,7 +14,7 @@ from cellbench.errors import OptionError
 from cellbench.plugins import parse_cell
 
 SHARED = {
-    *("about", "adapter", "base", "frequencies", "gates", "methods", "torch_layer"),
+    *("about", "adapter", "base", "flow", "frequencies", "gates", "methods", "torch_layer"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan"),
 }

@@ -16,6 +16,7 @@ STEPWISE = Carrier(Way.STEPWISE)
 def outcome(carrier, cell, time: int):
     """Return outputs, last state and every gradient, from a state that is not zero."""
     generator = torch.Generator().manual_seed(time)
+    torch.manual_seed(time)  # for a cell that draws its state
 
     def noise(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
