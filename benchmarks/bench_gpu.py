@@ -17,7 +17,9 @@ from cellbench.unroll import Carrier, Way
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-STEP_CELLS = sorted(n for n, c in CELLS.items() if not issubclass(c, ParallelCell) and n != "lstmn")
+STEP_CELLS = sorted(
+    n for n, make in CELLS.items() if not isinstance(make(3, 4), ParallelCell) and n != "lstmn"
+)
 """Cells without a form for whole sequences; lstmn's tape grows, so it is not compiled."""
 
 

@@ -5,8 +5,11 @@
     my_cell.py:MyCell                   class MyCell of that file, relative to where you are
     package.module:MyCell(k=1)          class MyCell of an importable module
     fancy                               entry point `fancy` of an installed package
+    compressed(gru, coefficients=8)     a cell around another, which may be any of these
 
 A value is a Python literal or a bare word, which is text: `init=paper` is `init="paper"`.
+A cell is one around another if its constructor has a parameter `inner_cell`. The other is written
+without a name, and reaches the constructor as a function `(input_size, hidden_size) -> Cell`.
 A package offers cells through entry points of the group `cellbench.cells`; the names of
 cellbench itself always mean its own cells.
 """
@@ -21,9 +24,10 @@ import importlib.util
 import inspect
 import keyword
 import math
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -43,6 +47,9 @@ GROUP = "cellbench.cells"
 
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 
+INNER = "inner_cell"
+"""The parameter of a constructor that takes another cell."""
+
 Factory = Callable[..., nn.Module]
 
 
@@ -57,6 +64,7 @@ class CellSpec:
     Attributes:
         text: The expression in canonical form: options sorted, no spaces but after commas.
         source_digest: SHA-256 of the file that defines it; a change there is another cell.
+            Of a cell around another, of what both files give.
         name: The expression without its options.
         options: What the constructor gets besides the sizes.
         root: The folder to which a file in `text` is relative. `parse_cell(text, root)`
@@ -116,15 +124,20 @@ def parse_cell(expression: str, root: Path | None = None) -> CellSpec:
         OptionError: The expression is malformed, or the cell has no such option.
         PluginError: The file, module, package or class cannot be used.
     """
-    written = _read(expression)
-    root = Path.cwd() if root is None else root.absolute()
+    return _spec(_read(expression), Path.cwd() if root is None else root.absolute())
+
+
+def _spec(written: _Written, root: Path) -> CellSpec:
     factory = _find(written.name, root)
+    _check_inner(written, factory)
     _check_options(written, factory)
+    inner = [_spec(cell, root) for cell in written.inner]
+    wrapped = [(INNER, cell.build) for cell in inner]
     return CellSpec(
         text=written.canonical(),
-        source_digest=_source_digest(written.name, factory),
+        source_digest=_source_digest(written.name, factory, inner),
         name=written.name,
-        options=MappingProxyType(dict(written.options)),
+        options=MappingProxyType({**written.options, **dict(wrapped)}),
         root=root,
         factory=factory,
     )
@@ -179,21 +192,28 @@ class _Written(NamedTuple):
 
     name: str
     options: Mapping[str, object]
+    inner: Sequence[_Written]
 
     def canonical(self) -> str:
-        listed = ", ".join(f"{k}={_as_written(v)}" for k, v in sorted(self.options.items()))
-        return f"{self.name}({listed})" if listed else self.name
+        listed = [cell.canonical() for cell in self.inner]
+        listed += [f"{k}={_as_written(v)}" for k, v in sorted(self.options.items())]
+        return f"{self.name}({', '.join(listed)})" if listed else self.name
 
 
-def _split(text: str) -> Iterator[str]:
-    """Cut at the commas that stand in no bracket; a quote counts only inside of one."""
+def _split(text: str, *, inside: bool = False) -> Iterator[str]:
+    """Cut at the commas that stand in no bracket of `text`.
+
+    Args:
+        text: One cell or several; or what stands in brackets.
+        inside: Whether it stands in brackets: a quote counts only there.
+    """
     waiting: list[str] = []  # what would close the brackets and the quote that are open
     start = 0
     for n, char in enumerate(text):
         if waiting and waiting[-1] in "'\"":
             if char == waiting[-1] and text[n - 1] != "\\":
                 waiting.pop()
-        elif char in CLOSING or (waiting and char in "'\""):
+        elif char in CLOSING or ((waiting or inside) and char in "'\""):
             waiting.append(CLOSING.get(char, char))
         elif waiting and char == waiting[-1]:
             waiting.pop()
@@ -218,7 +238,23 @@ def _read(expression: str) -> _Written:
     if bracket and not rest.endswith(")"):
         after = rest.rpartition(")")[2]
         raise OptionError(f"{text!r} has {after!r} after its options: take it out.")
-    return _Written(_clean_name(name.strip()), _read_options(text, rest[:-1]))
+    named, nameless = _arguments(text, rest[:-1])
+    options = _read_options(text, ", ".join(named))
+    return _Written(_clean_name(name.strip()), options, [_read(cell) for cell in nameless])
+
+
+def _arguments(text: str, inside: str) -> tuple[list[str], list[str]]:
+    """Return what has the form NAME=VALUE, and what has not."""
+    try:
+        given = list(_split(inside, inside=True))
+    except OptionError as error:
+        raise _unreadable(text) from error
+    if not given[-1].strip():  # as Python has it, a last comma says nothing
+        given.pop()
+    if not all(argument.strip() for argument in given):
+        raise _unreadable(text)
+    named = [argument for argument in given if re.match(r"\s*[^\W\d]\w*\s*=(?!=)", argument)]
+    return named, [argument for argument in given if argument not in named]
 
 
 def _clean_name(name: str) -> str:
@@ -229,16 +265,20 @@ def _clean_name(name: str) -> str:
     return name
 
 
+AS_NAMED = "write them as NAME=VALUE, such as forget_bias=1.0"
+
+
+def _unreadable(text: str) -> OptionError:
+    return OptionError(f"The options of {text!r} cannot be read; {AS_NAMED}.")
+
+
 def _read_options(text: str, inside: str) -> dict[str, object]:
-    example = "write them as NAME=VALUE, such as forget_bias=1.0"
     try:
         call = ast.parse(f"_({inside})", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise OptionError(f"The options of {text!r} cannot be read; {example}.") from error
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-        raise OptionError(f"The options of {text!r} cannot be read; {example}.")
-    if call.args or any(given.arg is None for given in call.keywords):
-        raise OptionError(f"{text!r} has an option without a name; {example}.")
+        raise _unreadable(text) from error
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise _unreadable(text)
     options: dict[str, object] = {}
     for given in call.keywords:
         name = str(given.arg)
@@ -417,6 +457,22 @@ def _checked(name: str, found: object) -> Factory:
 # --- What it is made of -------------------------------------------------------------------
 
 
+def _check_inner(written: _Written, factory: Factory) -> None:
+    """Raise OptionError unless there is a cell inside where one belongs, and only there."""
+    place = _parameters(factory).get(INNER)
+    if place is None:
+        if written.inner:
+            raise OptionError(f"{written.canonical()!r} has an option without a name; {AS_NAMED}.")
+        return
+    example = f"write one, as in {written.name}(lstm)"
+    if INNER in written.options:
+        raise OptionError(f"{written.name} takes its inner cell without a name: {example}.")
+    if len(written.inner) > 1:
+        raise OptionError(f"{written.canonical()} has {len(written.inner)} inner cells: {example}.")
+    if not written.inner and place.default is place.empty:
+        raise OptionError(f"{written.canonical()} has no inner cell: {example}.")
+
+
 def _check_options(written: _Written, factory: Factory) -> None:
     """Raise OptionError unless the constructor knows every option."""
     known = _known_options(factory)
@@ -432,15 +488,20 @@ def _check_options(written: _Written, factory: Factory) -> None:
 
 def _known_options(factory: Factory) -> list[str] | None:
     """Return the options in the constructor's order, or None if it says `**options`."""
-    try:
-        parameters = list(inspect.signature(factory).parameters.values())
-    except (TypeError, ValueError):  # some constructors in C have none
-        return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+    parameters = list(_parameters(factory).values())
+    if not parameters or any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     by_name = [p for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-    return [p.name for p in by_name if p.name not in positional[:2]]
+    return [p.name for p in by_name if p.name not in {*positional[:2], INNER}]
+
+
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a constructor by name; none if they cannot be known."""
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some constructors in C have no signature
+        return {}
 
 
 def _file_of(factory: Factory) -> Path:
@@ -450,8 +511,19 @@ def _file_of(factory: Factory) -> Path:
     return Path(inspect.getfile(inspect.unwrap(factory)))
 
 
-def _source_digest(name: str, factory: Factory) -> str:
-    """Return the SHA-256 of the file that defines what makes the cell."""
+def _source_digest(name: str, factory: Factory, inner: Sequence[CellSpec]) -> str:
+    """Return the SHA-256 of the file that defines what makes the cell.
+
+    With a cell inside, given or by default, that of both digests.
+    """
+    digests = [_file_digest(name, factory), *(cell.source_digest for cell in inner)]
+    place = _parameters(factory).get(INNER)
+    if not inner and place is not None and callable(place.default):
+        digests.append(_file_digest(f"the inner cell of {name}", place.default))
+    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests[1:] else digests[0]
+
+
+def _file_digest(name: str, factory: Factory) -> str:
     try:
         content = _file_of(factory).read_bytes()
     except (TypeError, OSError) as error:

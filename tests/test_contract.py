@@ -9,7 +9,7 @@ import sys
 import broken_cells as broken
 import pytest
 import torch
-from cell_variants import VARIANTS
+from cell_variants import AROUND, VARIANTS
 from torch import nn
 
 from cellbench.cells import CELLS
@@ -32,7 +32,7 @@ MODULES = [
 
 
 class TestEveryCell(CellContract):
-    @pytest.fixture(params=[*sorted(CELLS), *VARIANTS, *MODULES], autouse=True)
+    @pytest.fixture(params=[*sorted(CELLS), *VARIANTS, *AROUND, *MODULES], autouse=True)
     def _cell(self, request):
         self.spec = parse_cell(request.param)
 

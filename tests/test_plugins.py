@@ -54,6 +54,22 @@ class Moody(MyCell):
 class NoModule:
     pass
 
+class Doubled(Cell):
+    def __init__(self, input_size, hidden_size, *, inner_cell, times=2):
+        super().__init__()
+        self.inner = inner_cell(input_size, hidden_size)
+        self.input_size, self.hidden_size, self.times = input_size, self.inner.hidden_size, times
+
+    def initial_state(self, batch):
+        return self.inner.initial_state(batch)
+
+    def project(self, x):
+        return self.inner.project(x)
+
+    def step(self, p_t, state):
+        y, state = self.inner.step(p_t, state)
+        return self.times * y, state
+
 def by_function(input_size, hidden_size):
     return MyCell(input_size, hidden_size, k=5)
 
@@ -242,6 +258,90 @@ def test_a_spec_refuses_a_file_that_changed_under_it(folder) -> None:
         pickle.loads(sent)  # noqa: S301 -- made above
 
 
+# --- A cell around another ----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("compressed( lstm )", "compressed(lstm)"),
+        ("compressed(coefficients=8, lstm)", "compressed(lstm, coefficients=8)"),
+        (
+            "compressed(rnn(nonlinearity='relu'),coefficients=8,)",
+            "compressed(rnn(nonlinearity=relu), coefficients=8)",
+        ),
+        ("compressed(./my_cell.py:MyCell)", "compressed(my_cell.py:MyCell)"),
+        (
+            "my_cell.py:Doubled(my_cell.py:MyCell(mode='a,)', k=[1, (2)]), times=3)",
+            "my_cell.py:Doubled(my_cell.py:MyCell(k=[1, 2], mode='a,)'), times=3)",
+        ),
+        (
+            "my_cell.py:Doubled(my_cell.py:Doubled(rnn(),times=3))",
+            "my_cell.py:Doubled(my_cell.py:Doubled(rnn, times=3))",
+        ),
+    ],
+)
+def test_the_cell_inside_is_written_first_and_in_its_canonical_form(written, canonical) -> None:
+    spec = parse_cell(written)
+
+    assert spec.text == canonical
+    assert parse_cell(canonical) == spec
+    assert split_cells(f"{written}, gru") == [written, "gru"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_cell_inside_is_built_with_its_options() -> None:
+    cell = parse_cell("my_cell.py:Doubled(my_cell.py:MyCell(k=7), times=3)").build(3, 5)
+
+    assert (cell.times, cell.inner.k, cell.inner.input_size, cell.inner.hidden_size) == (3, 7, 3, 5)
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_plain_module_inside_is_adapted() -> None:
+    cell = parse_cell("my_cell.py:Doubled(torch.nn:GRUCell)").build(3, 5)
+    y, (h,) = unroll(cell, torch.ones(2, 1, 3))
+
+    torch.testing.assert_close(y[-1], 2 * h)
+
+
+def test_a_change_in_either_file_is_another_cell(folder) -> None:
+    (folder / "other.py").write_text(MY_CELL)
+    written = "my_cell.py:Doubled(other.py:MyCell)"
+    digests = [parse_cell(written).source_digest]
+    for file in ("my_cell.py", "other.py"):
+        (folder / file).write_text(f"{MY_CELL}\n# changed\n")
+        digests.append(parse_cell(written).source_digest)
+
+    assert len(set(digests)) == 3
+    assert digests[0] != parse_cell("other.py:MyCell").source_digest
+
+
+def test_the_cell_that_is_inside_by_default_counts_too(folder) -> None:
+    header = "from my_cell import MyCell\nfrom other import Default\n"
+    source = "class By(MyCell):\n    def __init__(self, i, h, *, inner_cell=Default):\n"
+    (folder / "around.py").write_text(f"{header}{source}        super().__init__(i, h)\n")
+    (folder / "other.py").write_text("class Default: pass\n")
+    parts = [(folder / file).read_bytes() for file in ("around.py", "other.py")]
+    both = "".join(hashlib.sha256(part).hexdigest() for part in parts)
+
+    digest = parse_cell("around.py:By").source_digest
+    assert digest == hashlib.sha256(both.encode()).hexdigest()
+
+
+def test_a_spec_finds_the_file_inside_from_anywhere(folder, tmp_path_factory, monkeypatch) -> None:
+    spec = parse_cell("compressed(my_cell.py:MyCell(k=2), coefficients=3)")
+    sent = pickle.dumps(spec)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+
+    assert pickle.loads(sent) == spec  # noqa: S301 -- made two lines above
+    assert parse_cell(spec.text, spec.root).build(3, 5).hidden_size == 5
+
+    (folder / "my_cell.py").write_text(f"{MY_CELL}\n# changed\n")
+    with pytest.raises(PluginError, match=r"has changed .* start again"):
+        pickle.loads(sent)  # noqa: S301 -- made above
+
+
 # --- What goes wrong ----------------------------------------------------------------------
 
 
@@ -279,6 +379,19 @@ def test_a_spec_refuses_a_file_that_changed_under_it(folder) -> None:
         ("my_cell.py:NUMBER", PluginError, "is a int: name a class"),
         ("my_cell.py:MyCell(z=1)", OptionError, "has no option 'z'. It takes k, mode"),
         ("my_cell.py:Moody", PluginError, "ArithmeticError: not today (my_cell.py, line 31)"),
+        ("rnn(lstm(forget_bias=1.0))", OptionError, "an option without a name; write them as NAME"),
+        ("rnn(,)", OptionError, "cannot be read; write them as NAME=VALUE"),
+        ("compressed(gro)", UnknownNameError, "no cell named 'gro'; did you mean 'gru'?"),
+        ("compressed(lstm, gru)", OptionError, "has 2 inner cells: write one, as in compressed("),
+        ("compressed(inner_cell=lstm)", OptionError, "without a name: write one, as in compress"),
+        ("compressed(lstm, k=1)", OptionError, "has no option 'k'. It takes coefficients, by_ga"),
+        ("compressed(rnn(k=1))", OptionError, "rnn has no option 'k'. It takes nonlinearity."),
+        ("compressed(rnn(relu))", OptionError, "'rnn(relu)' has an option without a name; write"),
+        ("compressed(rnn(nonlinearity=sin))", OptionError, "nonlinearity must be one of tanh"),
+        ("compressed(compressed)", OptionError, "inner_cell is compressed already: give the cell"),
+        ("compressed(my_cell.py:Moody)", PluginError, "ArithmeticError: not today (my_cell.py, "),
+        ("my_cell.py:Doubled", OptionError, "has no inner cell: write one, as in my_cell.py:Doubl"),
+        ("my_cell.py:Doubled(times=3)", OptionError, "Doubled(times=3) has no inner cell: write"),
         ("my_cell.py:Moody(k=1)", OptionError, "has no option 'k'. It takes no options"),
         ("my_cell.py:of_something_else", PluginError, "gives a str, which is no cell: derive"),
         ("no_such.module:C", PluginError, "No module named 'no_such'. Is it installed?"),
@@ -385,6 +498,7 @@ def test_no_package_can_take_one_of_our_names(install) -> None:
         ("a(b='x,)'),d", ["a(b='x,)')", "d"]),
         ("a(b=1),a(b=2)", ["a(b=1)", "a(b=2)"]),
         ("it's.py:A,b", ["it's.py:A", "b"]),
+        ("a(b(c=1,d=2),e=3),f(g)", ["a(b(c=1,d=2),e=3)", "f(g)"]),
     ],
 )
 def test_commas_between_cells_split(text, items) -> None:
@@ -399,6 +513,7 @@ def test_commas_between_cells_split(text, items) -> None:
         ("lstm,,gru", "empty name"),
         ("lstm,gru,lstm", "has lstm twice: take one out"),
         ("a(b=1,c=2),a(c=2, b=1)", "twice"),
+        ("a(b(c=1)),a( b(c=1) )", r"has a\(b\(c=1\)\) twice"),
         ("lstm(,gru", "balance"),
     ],
 )

@@ -20,6 +20,8 @@ from cellbench.cells.fastgrnn import FastGRNN
 from cellbench.cells.fastrnn import FastRNN
 from cellbench.cells.gated_deltanet import GatedDeltaNet
 from cellbench.cells.gla import GLA
+from cellbench.cells.bhn_lstm import BHNLSTM
+from cellbench.cells.compressed import compressed
 from cellbench.cells.gru import GRU
 from cellbench.cells.hgrn import HGRN
 from cellbench.cells.hgrn2 import HGRN2
@@ -117,6 +119,8 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "cbn_lstm": CBNLSTM,
             "film_lstm": FiLMLSTM,
             "hyper_rnn": HyperRNN,
+            "bhn_lstm": BHNLSTM,
+            "compressed": compressed,
             "hyperlstm": HyperLSTM,
         },
         "Attention": {

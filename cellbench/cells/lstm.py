@@ -12,6 +12,10 @@ from torch.nn import functional
 from cellbench import options
 from cellbench.cells.base import State
 from cellbench.cells.torch_layer import TorchLayer
+from cellbench.errors import OptionError
+
+SHORTEST = 3
+"""The least `longest`: with 2, ln U(1, longest - 1) is 0 for every memory."""
 
 
 class LSTMState(NamedTuple):
@@ -30,6 +34,11 @@ class LSTM(TorchLayer):
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)     keep, and write
         h_t = sigmoid(o) * tanh(c_t)                          show, and y_t = h_t
 
+    `init="chrono"` (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?",
+    arXiv:1804.11188) is for dependencies of up to `longest` steps: at the start the biases of f
+    are ln U(1, longest - 1), so that the memories forget after as many steps, and those of i are
+    the same but for the sign. All else starts as ever.
+
     Source: Hochreiter & Schmidhuber 1997, "Long Short-Term Memory", Neural Computation
     9(8); the forget gate, Gers et al. 2000, "Learning to Forget", Neural Computation 12(10).
     Differs from it: no peepholes, one memory to a gate, tanh for both squashing functions,
@@ -42,15 +51,41 @@ class LSTM(TorchLayer):
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.
         forget_bias: Added to the forget gate's bias at the start; learned from there.
+        init: "torch", or "chrono" for the biases of f and i; that leaves no place for forget_bias.
+        longest: Of "chrono", the most steps between a cause and its effect, at least 3; else 0.
     """
 
     gates = 4
     layer = nn.LSTM
 
-    def __init__(self, input_size: int, hidden_size: int, *, forget_bias: float = 0.0) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 0.0,
+        init: str = "torch",
+        longest: int = 0,
+    ) -> None:
         options.real("forget_bias", forget_bias, low=0.0)
+        options.choice("init", init, ("torch", "chrono"))
+        options.whole("longest", longest, low=SHORTEST if init == "chrono" else 0)
+        if init == "torch" and longest:
+            raise OptionError(f"longest must be 0 unless init=chrono, not {longest}.")
+        if init == "chrono" and forget_bias:
+            raise OptionError(f"forget_bias must be 0 with init=chrono, not {forget_bias!r}.")
         super().__init__(input_size, hidden_size)
         self.bias_ih.detach()[hidden_size : 2 * hidden_size] += forget_bias
+        if init == "chrono":
+            self._warp(longest)
+
+    @torch.no_grad()
+    def _warp(self, longest: int) -> None:
+        """Set the biases of i and f; of the two of each, one."""
+        i, f, _, _ = self.bias_ih.chunk(4)
+        f.uniform_(1, longest - 1).log_()
+        i.copy_(-f)
+        self.bias_hh.chunk(2)[0].zero_()
 
     def initial_state(self, batch: int) -> LSTMState:
         zeros = self.weight_hh.new_zeros

@@ -11,18 +11,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from cellbench.cells.methods import Methods
 from cellbench.train.torch_cells import plainly
-
-
-class _Methods(nn.Module):
-    """Calls any method of a module, so that parameters can be put in place for one call."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, method: str, *args: Any) -> Any:
-        return getattr(self.module, method)(*args)
 
 
 class StackedModule(nn.Module):
@@ -36,9 +26,9 @@ class StackedModule(nn.Module):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        first = _Methods(copy.deepcopy(modules[0]))
+        first = Methods(copy.deepcopy(modules[0]))
         self._skeleton = (first,)  # in a tuple: its parameters are none of ours
-        parameters, buffers = stack_module_state([_Methods(module) for module in modules])
+        parameters, buffers = stack_module_state([Methods(module) for module in modules])
         for name, value in parameters.items():
             self.register_parameter(_mangled(name), nn.Parameter(value, value.requires_grad))
         for name, value in buffers.items():
@@ -91,7 +81,7 @@ class StackedModule(nn.Module):
     @torch.no_grad()
     def copy_to(self, module: nn.Module, row: int) -> None:
         """Give a single module the values of one of the S."""
-        own = _tensors(_Methods(module))
+        own = _tensors(Methods(module))
         for name, mangled in self._names.items():
             own[name].copy_(getattr(self, mangled)[row])
 

@@ -4,6 +4,7 @@ from cell_parity import LN_3, assert_same, draw, parameter_count, with_weights
 from torch import nn
 
 from cellbench.cells.lstm import LSTM, LSTMState
+from cellbench.errors import OptionError
 
 
 @pytest.mark.parametrize("parallel", [False, True], ids=["step", "parallel"])
@@ -55,6 +56,51 @@ def test_a_seed_gives_the_weights_of_torch_but_for_the_forget_bias(forget_bias: 
     theirs.bias_ih_l0.data[5:10] += forget_bias
 
     torch.testing.assert_close(list(ours.parameters()), list(theirs.parameters()), rtol=0, atol=0)
+
+
+def test_chrono_biases_are_the_logarithms_of_memories() -> None:
+    """e^b_f is uniform from 1 to 19, of mean 10 and standard deviation 18 / sqrt 12 = 5.196."""
+    torch.manual_seed(3)
+    cell = LSTM(3, 4000, init="chrono", longest=20)
+    i, f, g, o = (cell.bias_ih + cell.bias_hh).detach().chunk(4)
+    steps = f.exp()
+
+    assert 1 <= steps.min() < 1.05
+    assert 18.95 < steps.max() <= 19.0001
+    torch.testing.assert_close(steps.mean().item(), 10.0, rtol=0, atol=0.3)
+    torch.testing.assert_close(steps.std().item(), 18 / 12**0.5, rtol=0, atol=0.1)
+    assert torch.equal(i, -f)
+    assert not cell.bias_hh[:8000].any()
+    assert max(g.abs().max(), o.abs().max()) <= 2 / 4000**0.5
+
+
+def test_chrono_changes_no_other_start() -> None:
+    torch.manual_seed(3)
+    plain = LSTM(3, 5)
+    torch.manual_seed(3)
+    cell = LSTM(3, 5, init="chrono", longest=9)
+
+    assert torch.equal(cell.weight_ih, plain.weight_ih)
+    assert torch.equal(cell.weight_hh, plain.weight_hh)
+    assert torch.equal(cell.bias_ih[10:], plain.bias_ih[10:])
+    assert torch.equal(cell.bias_hh[10:], plain.bias_hh[10:])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"init": "warp"}, "init must be one of torch, chrono"),
+        ({"init": "chrono"}, "longest must be a whole number of at least 3, not 0"),
+        ({"init": "chrono", "longest": 2}, "longest must be a whole number of at least 3, not 2"),
+        ({"longest": -1}, "longest must be a whole number of at least 0"),
+        ({"longest": 9}, "longest must be 0 unless init=chrono, not 9"),
+        ({"init": "chrono", "longest": 9, "forget_bias": 1.0}, "forget_bias must be 0 with init="),
+    ],
+    ids=str,
+)
+def test_an_option_of_the_start_that_it_cannot_take(given: dict, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        LSTM(3, 5, **given)
 
 
 def test_parameter_count() -> None:

@@ -36,6 +36,7 @@ def program_of(cell, *, batch: int = B, compiler=as_it_is) -> Program:
 def outcome(carry, cell, time: int, *, batch: int = B):
     """Return outputs, last state and every gradient, from a state that is not zero."""
     generator = torch.Generator().manual_seed(time)
+    torch.manual_seed(time)  # for a cell that draws its state
 
     def noise(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
