@@ -3,6 +3,8 @@
 VARIANTS = [
     "hyperlstm(hyper_source=prev)",
     "hyperlstm(layer_norm=False)",
+    "lstm_variant(kind=nig)",
+    "lstm_variant(kind=np)",
     "lstmn(attention_size=3)",
     "lstmn(tape=4)",
     "lstmn(tape=9)",

@@ -15,6 +15,7 @@ from cellbench.cells.janet import JANET
 from cellbench.cells.ln_gru import LNGRU
 from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lstm import LSTM
+from cellbench.cells.lstm_variant import LSTMVariant
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.mgu import MGU
 from cellbench.cells.min_gru import MinGRU
@@ -50,6 +51,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ln_gru": LNGRU,
             "ln_lstm": LNLSTM,
             "lstm": LSTM,
+            "lstm_variant": LSTMVariant,
             "mgu": MGU,
             "minimal_rnn": MinimalRNN,
             "mogrifier": Mogrifier,
