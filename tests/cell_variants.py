@@ -29,6 +29,8 @@ VARIANTS = [
     "hyperlstm(layer_norm=False)",
     "compressed(by_gate=True, coefficients=5, residual=True)",
     "compressed(lstm(forget_bias=1.0), coefficients=7, init=rms)",
+    "lstm_variant(kind=nig)",
+    "lstm_variant(kind=np)",
     "lstmn(attention_size=3)",
     "lstmn(tape=4)",
     "lstmn(tape=9)",

@@ -41,6 +41,7 @@ from cellbench.cells.ln_gru import LNGRU
 from cellbench.cells.ln_lstm import LNLSTM
 from cellbench.cells.lru import LRU
 from cellbench.cells.lstm import LSTM
+from cellbench.cells.lstm_variant import LSTMVariant
 from cellbench.cells.lstmn import LSTMN
 from cellbench.cells.ltc import LTC
 from cellbench.cells.mamba import Mamba
@@ -97,6 +98,7 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ln_gru": LNGRU,
             "ln_lstm": LNLSTM,
             "lstm": LSTM,
+            "lstm_variant": LSTMVariant,
             "mgu": MGU,
             "minimal_rnn": MinimalRNN,
             "mogrifier": Mogrifier,

@@ -26,7 +26,7 @@ class CFN(HiddenGates):
 
     Source: Laurent & von Brecht 2017, "A recurrent neural network without chaos",
     arXiv:1612.06212.
-    Differs from it: W_x and W_h start out as in `torch.nn.LSTM`.
+    Differs from it: the initial values, which are those of `torch.nn.LSTM` for W_x and W_h.
 
     Parameters: 3*H*X + 2*H*H + 2*H
 

@@ -33,8 +33,8 @@ class RHN(Cell):
     carried through all of it.
 
     Source: Zilly et al. 2017, "Recurrent Highway Networks", arXiv:1607.03474.
-    Differs from it: the carry gate is always 1 - g, as in all its experiments; all but the
-    biases of the gates starts out as in `torch.nn.Linear`.
+    Differs from it: the carry gate is always 1 - g, where the paper also allows one of its own;
+    all but the biases of g starts out as in `torch.nn.Linear`.
 
     Parameters: 2*H*X + depth*(2*H*H + 2*H)
 

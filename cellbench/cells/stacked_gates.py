@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -42,8 +42,8 @@ class StackedGates(Cell, abc.ABC):
         hidden_size: Features of the state and of each output vector.
     """
 
-    x_gates: ClassVar[int]
-    h_gates: ClassVar[int]
+    x_gates: int
+    h_gates: int
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from cell_parity import Run, draw, foreign
+from cell_parity import Run, assert_same, draw, foreign, with_weights
 from torch import Tensor, nn
 
 from cellbench.cells.base import Cell
@@ -19,6 +19,22 @@ def drawn(cell: Cell, std: float = 0.6) -> dict[str, Tensor]:
         name: (std * draw(*parameter.shape, seed=100 + n)).requires_grad_()
         for n, (name, parameter) in enumerate(cell.named_parameters())
     }
+
+
+def assert_same_when_warm(
+    ours: Cell, weights: dict[str, Tensor], theirs: Run, time: int, *, cell: str, against: str
+) -> None:
+    """Compare two cells, see `assert_same`, on random inputs and from a random state."""
+    state = ours.initial_state(4)
+    assert_same(
+        with_weights(ours, weights),
+        theirs,
+        draw(time, 4, ours.input_size),
+        [draw(*part.shape, seed=1 + n) for n, part in enumerate(state)],
+        weights.values(),
+        cell=cell,
+        against=against,
+    )
 
 
 def by_hand(

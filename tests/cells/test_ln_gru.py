@@ -1,7 +1,7 @@
 import pytest
 import torch
-from cell_parity import FORMULAS, LN_3, assert_same, draw, parameter_count, with_weights
-from cell_steps import by_hand, drawn, near
+from cell_parity import FORMULAS, LN_3, draw, parameter_count
+from cell_steps import assert_same_when_warm, by_hand, drawn, near
 from torch import Tensor
 
 from cellbench.cells.ln_gru import LNGRU
@@ -43,15 +43,7 @@ def test_it_is_the_formula_of_the_paper(time: int, options: dict) -> None:
     def theirs(x, state):
         return written_out(weights, x, state, options.get("ln_eps", 1e-5))
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 2, 3),
-        [draw(2, 5, seed=1)],
-        weights.values(),
-        cell="ln_gru",
-        against=FORMULAS,
-    )
+    assert_same_when_warm(cell, weights, theirs, time, cell="ln_gru", against=FORMULAS)
 
 
 def test_one_step_by_hand() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from cell_parity import FORMULAS, LN_3, assert_same, draw, foreign, parameter_count, with_weights
-from cell_steps import assert_uniform, by_hand, drawn, near
+from cell_parity import FORMULAS, LN_3, draw, foreign, parameter_count
+from cell_steps import assert_same_when_warm, assert_uniform, by_hand, drawn, near
 from torch import Tensor, nn
 
 from cellbench.cells.lstm import LSTM
@@ -43,14 +43,8 @@ def test_sharing_its_rounds_it_is_the_one_of_another_project(
             outputs.append(state[0])
         return torch.stack(outputs), state
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 4, 3),
-        STATE,
-        weights.values(),
-        cell="mogrifier",
-        against="mogrifier: Mogrifier",
+    assert_same_when_warm(
+        cell, weights, theirs, time, cell="mogrifier", against="mogrifier: Mogrifier"
     )
 
 
@@ -92,15 +86,7 @@ def test_it_is_the_formula_of_the_paper(time: int, rounds: int, rank: int) -> No
     def theirs(x, state):
         return written_out(weights, x, state, rounds, rank)
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 2, 3),
-        [draw(2, 5, seed=1), draw(2, 5, seed=2)],
-        weights.values(),
-        cell="mogrifier",
-        against=FORMULAS,
-    )
+    assert_same_when_warm(cell, weights, theirs, time, cell="mogrifier", against=FORMULAS)
 
 
 def test_one_step_by_hand() -> None:

@@ -1,7 +1,14 @@
 import pytest
 import torch
-from cell_parity import LN_3, assert_same, draw, parameter_count, with_weights
-from cell_steps import assert_starts_as_in_torch, by_hand, drawn, near, torchrecurrent
+from cell_parity import LN_3, parameter_count
+from cell_steps import (
+    assert_same_when_warm,
+    assert_starts_as_in_torch,
+    by_hand,
+    drawn,
+    near,
+    torchrecurrent,
+)
 
 from cellbench.cells.mut1 import MUT1
 
@@ -21,14 +28,8 @@ def test_it_is_the_one_of_torchrecurrent(time: int) -> None:
         },
     )
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 4, 3),
-        [draw(4, 5, seed=1)],
-        weights.values(),
-        cell="mut1",
-        against="torchrecurrent: MUT1Cell",
+    assert_same_when_warm(
+        cell, weights, theirs, time, cell="mut1", against="torchrecurrent: MUT1Cell"
     )
 
 

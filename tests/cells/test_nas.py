@@ -3,8 +3,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cell_parity import FORMULAS, LN_3, assert_same, draw, parameter_count, with_weights
-from cell_steps import assert_starts_as_in_torch, by_hand, drawn, near, torchrecurrent
+from cell_parity import FORMULAS, LN_3, draw, parameter_count, with_weights
+from cell_steps import (
+    assert_same_when_warm,
+    assert_starts_as_in_torch,
+    by_hand,
+    drawn,
+    near,
+    torchrecurrent,
+)
 from torch import Tensor
 
 from cellbench.cells.nas import NAS
@@ -46,15 +53,7 @@ def test_it_is_the_formula_of_its_authors(*, time: int, bias: bool) -> None:
     def theirs(x, state):
         return written_out(weights, x, state, torch.mul)
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 4, 3),
-        STATE,
-        weights.values(),
-        cell="nas",
-        against=FORMULAS,
-    )
+    assert_same_when_warm(cell, weights, theirs, time, cell="nas", against=FORMULAS)
 
 
 def test_the_one_of_torchrecurrent_adds_where_the_paper_multiplies() -> None:

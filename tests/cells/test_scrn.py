@@ -1,7 +1,7 @@
 import pytest
 import torch
-from cell_parity import FORMULAS, LN_3, assert_same, draw, parameter_count, with_weights
-from cell_steps import assert_uniform, by_hand, drawn, near
+from cell_parity import FORMULAS, LN_3, draw, parameter_count
+from cell_steps import assert_same_when_warm, assert_uniform, by_hand, drawn, near
 from torch import Tensor
 
 from cellbench.cells.scrn import SCRN, SCRNState
@@ -46,15 +46,7 @@ def test_it_is_the_formula_of_the_paper(
     def theirs(x, state):
         return written_out(weights, x, state, slow, alpha)
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 2, 3),
-        [draw(2, 5 - slow, seed=1), draw(2, slow, seed=2)],
-        weights.values(),
-        cell="scrn",
-        against=FORMULAS,
-    )
+    assert_same_when_warm(cell, weights, theirs, time, cell="scrn", against=FORMULAS)
 
 
 def test_one_step_by_hand() -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from cell_parity import LN_3, assert_same, draw, foreign, parameter_count, with_weights
-from cell_steps import assert_starts_as_in_torch, by_hand, drawn, near
+from cell_parity import LN_3, foreign, parameter_count
+from cell_steps import assert_same_when_warm, assert_starts_as_in_torch, by_hand, drawn, near
 
 from cellbench.cells.sub_lstm import SubLSTM
 
@@ -19,14 +19,8 @@ def test_it_is_the_one_of_another_project(time: int) -> None:
             outputs.append(state[0])
         return torch.stack(outputs), state
 
-    assert_same(
-        with_weights(cell, weights),
-        theirs,
-        draw(time, 4, 3),
-        [draw(4, 5, seed=1), draw(4, 5, seed=2)],
-        weights.values(),
-        cell="sub_lstm",
-        against="pytorch-sublstm: SubLSTMCell",
+    assert_same_when_warm(
+        cell, weights, theirs, time, cell="sub_lstm", against="pytorch-sublstm: SubLSTMCell"
     )
 
 
