@@ -141,8 +141,10 @@ class Mamba(ParallelCell):
         Float[Tensor, "*time batch {self.d_state}"],
     ]:
         """Return exp(step A), (step u) B^T and C."""
-        low, b, c = self.select(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        step = functional.softplus(self.step_size(low))
+        selected = self.select(u)
+        # Not by split: a list of results cannot cross from one part of a compiled step to the next.
+        b, c = selected[..., self.dt_rank : -self.d_state], selected[..., -self.d_state :]
+        step = functional.softplus(self.step_size(selected[..., : self.dt_rank]))
         kept = torch.exp(step.unsqueeze(-1) * -self.log_a.exp())
         return kept, (step * u).unsqueeze(-1) * b.unsqueeze(-2), c
 

@@ -91,7 +91,7 @@ class SLSTM(Cell):
 
     def initial_state(self, batch: int) -> SLSTMState:
         zeros = self.weight_h.new_zeros(batch, self.hidden_size)
-        lowest = torch.full_like(zeros, torch.finfo(zeros.dtype).min / 2)
+        lowest = torch.full_like(zeros, torch.finfo(zeros.dtype).min)
         return SLSTMState(zeros, zeros.clone(), zeros.clone(), lowest)
 
     def project(
