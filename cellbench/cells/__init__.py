@@ -8,9 +8,13 @@ from types import MappingProxyType
 from cellbench.cells.antisymmetric import AntisymmetricRNN
 from cellbench.cells.attention import Attention
 from cellbench.cells.base import Cell
+from cellbench.cells.bhn_lstm import BHNLSTM
+from cellbench.cells.bn_lstm import BNLSTM
 from cellbench.cells.brc import BRC
+from cellbench.cells.cbn_lstm import CBNLSTM
 from cellbench.cells.cfc import CfC
 from cellbench.cells.cfn import CFN
+from cellbench.cells.compressed import compressed
 from cellbench.cells.cornn import CoRNN
 from cellbench.cells.deltanet import DeltaNet
 from cellbench.cells.dnc import DNC
@@ -18,17 +22,12 @@ from cellbench.cells.exprnn import ExpRNN
 from cellbench.cells.fast_weights import FastWeights
 from cellbench.cells.fastgrnn import FastGRNN
 from cellbench.cells.fastrnn import FastRNN
+from cellbench.cells.film_lstm import FiLMLSTM
 from cellbench.cells.gated_deltanet import GatedDeltaNet
 from cellbench.cells.gla import GLA
-from cellbench.cells.bhn_lstm import BHNLSTM
-from cellbench.cells.compressed import compressed
 from cellbench.cells.gru import GRU
 from cellbench.cells.hgrn import HGRN
 from cellbench.cells.hgrn2 import HGRN2
-from cellbench.cells.bn_lstm import BNLSTM
-from cellbench.cells.cbn_lstm import CBNLSTM
-from cellbench.cells.film_lstm import FiLMLSTM
-from cellbench.cells.gru import GRU
 from cellbench.cells.hyper_rnn import HyperRNN
 from cellbench.cells.hyperlstm import HyperLSTM
 from cellbench.cells.indrnn import IndRNN
@@ -117,12 +116,12 @@ FAMILIES: Mapping[str, Mapping[str, Factory]] = MappingProxyType(
             "ugrnn": UGRNN,
         },
         "Weights that are made or conditioned": {
+            "bhn_lstm": BHNLSTM,
             "bn_lstm": BNLSTM,
             "cbn_lstm": CBNLSTM,
+            "compressed": compressed,
             "film_lstm": FiLMLSTM,
             "hyper_rnn": HyperRNN,
-            "bhn_lstm": BHNLSTM,
-            "compressed": compressed,
             "hyperlstm": HyperLSTM,
         },
         "Attention": {

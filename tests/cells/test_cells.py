@@ -15,8 +15,7 @@ from cellbench.plugins import parse_cell
 
 SHARED = {
     *("about", "adapter", "base", "gates", "skew", "stacked_gates", "torch_layer"),
-    *("about", "adapter", "base", "batch_norm", "conditioner", "gates", "torch_layer"),
-    *("about", "adapter", "base", "flow", "frequencies", "gates", "methods", "torch_layer"),
+    *("batch_norm", "conditioner", "flow", "frequencies", "methods"),
     *("scan", "scan_operator", "host_scan", "doubling_scan", "triton_scan", "triton_kernels"),
     *("matrix_scan", "compiled_scan", "delta_scan", "diagonal", "short_conv", "token_shift"),
     *("relevance", "tape", "addressing", "controller", "truncated_linear"),
