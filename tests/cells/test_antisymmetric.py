@@ -72,12 +72,12 @@ def test_its_flow_neither_grows_nor_dies_but_for_its_diffusion() -> None:
     assert found.imag.abs().max() > 0.1
 
 
-@pytest.mark.parametrize("init_std", [1.0, 4.0])
-def test_it_starts_as_published(init_std: float) -> None:
+@pytest.mark.parametrize(("options", "std"), [({}, 1 / 20), ({"init_std": 4.0}, 1 / 5)], ids=str)
+def test_it_starts_as_published(options: dict[str, float], std: float) -> None:
     torch.manual_seed(0)
-    cell = AntisymmetricRNN(50, 400, gated=True, init_std=init_std)
+    cell = AntisymmetricRNN(50, 400, gated=True, **options)
 
-    assert cell.upper.std().item() == pytest.approx(init_std / 20, rel=0.02)
+    assert cell.upper.std().item() == pytest.approx(std, rel=0.02)
     assert cell.weight_x.std().item() == pytest.approx(50**-0.5, rel=0.02)
     assert cell.bias.tolist() == [0] * 400 + [1] * 400
 

@@ -111,7 +111,7 @@ def test_its_memory_is_what_the_signal_was(r: float) -> None:
         _, (_, m) = unroll(cell, signal.view(-1, 1, 1))
     found = legendre.legval(2 * r - 1, m[0].numpy())
 
-    # Held for a step, a signal is half a step older than it is.
+    # Not exactly: twelve polynomials, and a signal held for a step is half a step late.
     assert found == pytest.approx(signal[999 - round(200 * r)].item(), abs=0.03)
 
 
@@ -125,6 +125,10 @@ def test_a_float32_cell_that_is_made_float64_has_an_exact_window() -> None:
 
 def test_its_window_is_no_part_of_what_is_saved() -> None:
     assert set(LMU(3, 4).state_dict()) == {name for name, _ in LMU(3, 4).named_parameters()}
+
+
+def test_its_defaults_are_32_polynomials_over_100_steps() -> None:
+    torch.testing.assert_close(LMU(3, 4).decay, LMU(3, 4, order=32, theta=100.0).decay)
 
 
 def test_it_starts_as_published() -> None:
