@@ -46,7 +46,8 @@ def shifted(
 def sharpened(
     w: Float[Tensor, "batch heads slots"], gamma: Float[Tensor, "batch heads"]
 ) -> Float[Tensor, "batch heads slots"]:
-    """Return w^gamma / sum w^gamma, of weights that are not negative, nor all 0."""
+    """Return w^gamma / sum w^gamma, of weights that are not all 0; below 0 counts as 0."""
+    w = w.clamp(min=0)
     # Divided by the largest first, or a high power of many small weights would be 0 / 0. The
     # divisor has no effect on the result, so it needs no gradient.
     powers = (w / w.amax(-1, keepdim=True).detach()).pow(gamma.unsqueeze(-1))

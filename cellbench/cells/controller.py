@@ -13,6 +13,11 @@ from cellbench.cells.gates import apart, remember
 from cellbench.cells.truncated_linear import truncated
 
 
+def clipped(values: Float[Tensor, "*sizes"], limit: float) -> Float[Tensor, "*sizes"]:
+    """Return `values` cut off at plus and minus `limit`; as they are if it is 0."""
+    return values.clamp(-limit, limit) if limit else values
+
+
 @final
 class Controller(nn.Module):
     """Long short-term memory whose inputs are x_t and what was read at the step before.

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cellbench import options
 from cellbench.cells.addressing import by_content, written
 from cellbench.cells.base import Cell, State
-from cellbench.cells.controller import Controller
+from cellbench.cells.controller import Controller, clipped
 from cellbench.cells.truncated_linear import TruncatedLinear
 
 LEAST_USAGE = 1e-6
@@ -160,7 +160,8 @@ class DNC(Cell):
         self, p_t: Float[Tensor, "batch gates"], state: State
     ) -> tuple[Float[Tensor, "batch {self.hidden_size}"], DNCState]:
         h, c, read, memory, usage, precedence, link, w, w_read = state
-        h, c = map(self._clip, self.controller(p_t, read.flatten(1), h, c))
+        h, c = self.controller(p_t, read.flatten(1), h, c)
+        h, c = clipped(h, self.clip), clipped(c, self.clip)
         told = self._told(h)
 
         usage = self._use(usage, w if self.usage_gradient else w.detach(), w_read, told.free)
@@ -172,7 +173,7 @@ class DNC(Cell):
         precedence = (1 - w.sum(-1, keepdim=True)) * precedence + w
         w_read = self._find(memory, link, w_read, told)
         read = torch.bmm(w_read, memory)
-        y = self._clip(self.output(torch.cat([h, read.flatten(1)], dim=-1)))
+        y = clipped(self.output(torch.cat([h, read.flatten(1)], dim=-1)), self.clip)
         return y, DNCState(h, c, read, memory, usage, precedence, link, w, w_read)
 
     def _told(self, h: Float[Tensor, "batch controller"]) -> Interface:
@@ -236,6 +237,3 @@ class DNC(Cell):
         back, on = torch.bmm(w_read, link), torch.bmm(w_read, link.transpose(1, 2))
         pi = told.modes.unsqueeze(-1).unbind(2)
         return pi[0] * back + pi[1] * on + pi[2] * alike
-
-    def _clip(self, values: Float[Tensor, "*sizes"]) -> Float[Tensor, "*sizes"]:
-        return values.clamp(-self.clip, self.clip) if self.clip else values

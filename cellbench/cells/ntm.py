@@ -12,7 +12,7 @@ from torch.nn import functional
 from cellbench import options
 from cellbench.cells.addressing import by_content, sharpened, shifted, written
 from cellbench.cells.base import Cell, State
-from cellbench.cells.controller import Controller
+from cellbench.cells.controller import Controller, clipped
 from cellbench.cells.truncated_linear import TruncatedLinear
 
 BLANK = 1e-6
@@ -137,13 +137,13 @@ class NTM(Cell):
     ) -> tuple[Float[Tensor, "batch {self.hidden_size}"], NTMState]:
         h, c, reads, w, old = state
         h, c = self.controller(p_t, reads.flatten(1), h, c)
-        *place, e, a = torch.split(self._clip(self.interface(h)), self.kinds, dim=-1)
+        *place, e, a = torch.split(clipped(self.interface(h), self.clip), self.kinds, dim=-1)
         w = self._find(old, w, place)
         w_read, w_write = torch.split(w, [self.reads, self.writes], dim=1)
         e, a = (part.view(-1, self.writes, self.width) for part in (e, a))
         new = written(old, w_write, torch.sigmoid(e), torch.tanh(a))
         reads = torch.bmm(w_read, new if self.read_new else old)
-        y = self._clip(self.output(torch.cat([h, reads.flatten(1)], dim=-1)))
+        y = clipped(self.output(torch.cat([h, reads.flatten(1)], dim=-1)), self.clip)
         return y, NTMState(h, c, reads, w, new)
 
     def _find(
@@ -157,13 +157,9 @@ class NTM(Cell):
         heads, g = self.reads + self.writes, torch.sigmoid(g).unsqueeze(-1)
         keys = torch.tanh(k).view(-1, heads, self.width)
         alike = by_content(memory, keys, functional.softplus(beta))
-        # No lerp: of weights that may be 0, it rounds to what is negative, and has no power.
         w = g * alike + (1 - g) * w
         w = shifted(w, torch.softmax(s.view(-1, heads, s.shape[-1] // heads), dim=-1))
         return sharpened(w, 1 + functional.softplus(gamma))
-
-    def _clip(self, values: Float[Tensor, "*sizes"]) -> Float[Tensor, "*sizes"]:
-        return values.clamp(-self.clip, self.clip) if self.clip else values
 
 
 def _published(rows: int, columns: int) -> Float[Tensor, "{rows} {columns}"]:

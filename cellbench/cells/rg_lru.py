@@ -15,7 +15,7 @@ from cellbench.cells.base import ParallelCell, State
 from cellbench.cells.scan import linear_scan
 
 SHARPNESS = 8
-"""c in the paper: with all gates half open, h decays like a^4."""
+"""c in the paper: where r = 1, h decays as fast as 8 steps of exp(-softplus(decay)) would."""
 
 
 class RGLRUState(NamedTuple):
@@ -49,9 +49,8 @@ class RGLRU(ParallelCell):
     Efficient Language Models", arXiv:2402.19427.
     Differs from it: u is x itself there, made by a layer before (with a convolution, which
     is left to the model, and so is the branch that gates y). The released code also reads
-    the first step of a sequence whole, without sqrt(1 - a^2); this does not. `init` says
-    which of the two decays start out evenly: a^8, as in the paper's text, or a^2, as in the
-    released code ("released").
+    the first step of a sequence whole, without sqrt(1 - a^2); this does not. How weights
+    start is taken from that code; `init="open"` gives longer memories.
 
     Parameters: H*X + H + 2*(H*H/blocks + H) + H
 
@@ -59,17 +58,18 @@ class RGLRU(ParallelCell):
         input_size: Features of each input vector.
         hidden_size: Features of the state and of each output vector.
         blocks: Blocks of W_r and W_i.
-        init: "paper" or "released": spreads a^8, or a^2, over [0.9, 0.999] or its squares.
+        init: What is spread evenly at the start, with e = exp(-softplus(decay)): "released",
+            e^2 from 0.9^2 to 0.999^2; "open", e^8, which is a where r is 1, from 0.9 to 0.999.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, blocks: int = 1, init: str = "paper"
+        self, input_size: int, hidden_size: int, *, blocks: int = 1, init: str = "released"
     ) -> None:
         super().__init__()
         options.whole("input_size", input_size, low=1)
         options.whole("hidden_size", hidden_size, low=1)
         options.divides("blocks", blocks, "hidden_size", hidden_size)
-        options.choice("init", init, ("paper", "released"))
+        options.choice("init", init, ("released", "open"))
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.blocks = blocks
@@ -77,7 +77,7 @@ class RGLRU(ParallelCell):
         self.enter = nn.Linear(input_size, hidden_size)
         self.gates = nn.Parameter(torch.randn(2, blocks, size, size) / math.sqrt(size))  # r, i
         self.gate_bias = nn.Parameter(torch.zeros(2, hidden_size))
-        power, low, high = (8, 0.9, 0.999) if init == "paper" else (2, 0.9**2, 0.999**2)
+        power, low, high = (8, 0.9, 0.999) if init == "open" else (2, 0.9**2, 0.999**2)
         log_a = torch.empty(hidden_size).uniform_(low, high).log() / power
         self.decay = nn.Parameter(torch.expm1(-log_a).log())  # softplus(decay) = -log a
 

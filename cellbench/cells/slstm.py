@@ -41,10 +41,10 @@ class SLSTM(Cell):
     lowest m_0 there is, the first step is m_1 = i, and from then on n is at least 1.
 
     Source: Beck et al. 2024, "xLSTM: Extended Long Short-Term Memory", arXiv:2405.04517.
-    Differs from it: `floor`, which is of the authors' later kernels; how weights start, which
-    is taken from their code (package xlstm): W from N(0, 2 / (5 X)), R and b at 0, but for b
-    of the forget gate. The block around it (convolution, normalisation of each head) is left
-    to the model.
+    Differs from it: `floor`, which is of the authors' later kernels (FlashRNN); how weights
+    start, which is taken from their code (package xlstm): W from N(0, 2 / (5 X)), R and b
+    at 0, but for b of the forget gate. The block around it (convolution, normalisation of
+    each head) is left to the model.
 
     Parameters: 4*H*X + 4*H*H/heads + 4*H
 

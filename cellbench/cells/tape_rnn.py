@@ -85,7 +85,8 @@ class TapeRNN(Cell):
         self.hidden_size = hidden_size
         self.tapes, self.cells, self.width = tapes, cells, width
         # A roll by n puts M[i-n] at i.
-        self.moves = (0, -1, 1, -jump, jump) if jump else (0, -1, 1)
+        self.rolls = (-1, 1, -jump, jump) if jump else (-1, 1)
+        self.moves = 1 + len(self.rolls)
         self.f = torch.relu if nonlinearity == "relu" else torch.tanh
         self.weight_x = nn.Parameter(truncated(hidden_size, input_size))
         self.weight_h = nn.Parameter(
@@ -94,7 +95,7 @@ class TapeRNN(Cell):
         self.bias = nn.Parameter(torch.zeros(hidden_size))
         sizes = [hidden_size, *[mlp_size] * mlp_layers, tapes * width]
         self.write = nn.ModuleList(map(TruncatedLinear, sizes[:-1], sizes[1:]))  # V, c
-        self.act = TruncatedLinear(hidden_size, tapes * len(self.moves))  # A, b_A
+        self.act = TruncatedLinear(hidden_size, tapes * self.moves)  # A, b_A
 
     def initial_state(self, batch: int) -> TapeRNNState:
         zeros = self.weight_x.new_zeros
@@ -114,7 +115,7 @@ class TapeRNN(Cell):
         tape, h = state
         seen = torch.cat([tape[:, :, 0].flatten(1), h], dim=-1)
         h = self.f(torch.addmm(p_t, seen, self.weight_h.t()))
-        a = torch.softmax(self.act(h).view(-1, self.tapes, len(self.moves)), dim=-1)
+        a = torch.softmax(self.act(h).view(-1, self.tapes, self.moves), dim=-1)
         written = self._written(h).view(-1, self.tapes, 1, self.width)
         tape = torch.cat([written, tape[:, :, 1:]], dim=2)
         return h, TapeRNNState(self._move(tape, a), h)
@@ -134,8 +135,8 @@ class TapeRNN(Cell):
         a: Float[Tensor, "batch tapes moves"],
     ) -> Float[Tensor, "batch tapes cells width"]:
         """Return the mean of the tape after each move, weighed by `a`."""
-        each = a.unsqueeze(-1).unsqueeze(-1).unbind(2)
-        moved = each[0] * tape
-        for weight, move in zip(each[1:], self.moves[1:], strict=True):
-            moved = torch.addcmul(moved, weight, torch.roll(tape, move, dims=2))
+        kept, *rolled = a.unsqueeze(-1).unsqueeze(-1).unbind(2)
+        moved = kept * tape
+        for weight, roll in zip(rolled, self.rolls, strict=True):
+            moved = torch.addcmul(moved, weight, torch.roll(tape, roll, dims=2))
         return moved

@@ -54,6 +54,15 @@ def test_content_is_uniform_at_strength_0_and_one_slot_at_a_large_one() -> None:
     torch.testing.assert_close(sure[:, 0], torch.eye(5)[3].double().expand(2, 5))
 
 
+def test_each_head_has_a_strength_of_its_own() -> None:
+    memory, keys, strengths = draw(2, 5, 4), draw(2, 2, 4, seed=1), draw(2, 2, seed=2)
+    powers = (cosine(memory, keys) * torch.stack([strengths] * 5, dim=2)).exp()
+
+    expected = powers / powers.sum(2, keepdim=True)
+
+    torch.testing.assert_close(by_content(memory, keys, strengths), expected)
+
+
 @pytest.mark.parametrize("r", [0, 1, 2])
 def test_a_sure_shift_is_a_roll(r: int) -> None:
     w = weights(2, 3, 6)
@@ -82,6 +91,13 @@ def test_sharpening_is_a_power() -> None:
             torch.testing.assert_close(
                 sharpened(w, gamma)[b, head], powers / powers.sum(), rtol=1e-12, atol=0
             )
+
+
+def test_what_is_below_0_has_a_power_too() -> None:
+    found = sharpened(torch.tensor([[[0.5, 0.25, -0.25]]]), torch.full((1, 1), 2.5))
+
+    torch.testing.assert_close(found.sum().item(), 1.0)
+    assert found[0, 0, 2] == 0
 
 
 def test_without_end_it_leaves_one_slot() -> None:

@@ -223,7 +223,8 @@ def test_it_starts_as_documented() -> None:
     assert_starts_truncated(both, 20 + 60 + 40)
     assert_starts_truncated(cell.interface.weight, 40)
     assert_starts_truncated(cell.output.weight, 40 + 60)
-    for start, columns in ((cell.w_start, 200), (cell.reads_start, 30)):
+    narrow = NTM(3, 4, width=1, reads=50)
+    for start, columns in ((cell.w_start, 200), (cell.reads_start, 30), (narrow.reads_start, 1)):
         bound = (6 / (1 + columns)) ** 0.5
         assert 0.9 * bound < start.abs().max().item() <= bound
 

@@ -107,7 +107,7 @@ def test_a_decay_close_to_one_loses_no_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("init", "power", "low", "high"), [("paper", 8, 0.9, 0.999), ("released", 2, 0.81, 0.998001)]
+    ("init", "power", "low", "high"), [("open", 8, 0.9, 0.999), ("released", 2, 0.81, 0.998001)]
 )
 def test_its_decays_start_evenly_spread(init, power, low, high) -> None:
     torch.manual_seed(0)
@@ -139,7 +139,7 @@ def test_parameter_count() -> None:
     [
         ({"blocks": 3}, "blocks must divide hidden_size: 4 is no multiple of 3"),
         ({"blocks": 0}, "blocks must be a whole number of at least 1"),
-        ({"init": "published"}, "init must be one of paper, released"),
+        ({"init": "published"}, "init must be one of released, open"),
     ],
     ids=str,
 )
