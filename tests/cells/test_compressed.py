@@ -441,7 +441,7 @@ def test_a_module_of_torch_may_be_inside(module) -> None:
         ({"inner_cell": compressed}, "inner_cell is compressed already"),
         ({"inner_cell": lambda *_: RNN(1, 1)}, "inner_cell has no matrix to compress"),
     ],
-    ids=str,
+    ids=["none", "too-many", "too-many-by-gate", "gate", "residual", "init", "twice", "vectors"],
 )
 def test_an_option_it_cannot_take_is_named(given: dict, said: str) -> None:
     with unchecked_shapes(), pytest.raises(OptionError, match=said):
