@@ -37,7 +37,7 @@ class DeltaNet(ParallelCell):
     """Linear attention with the delta rule: the state is a linear map from keys to values.
 
         q, k, v = conv(W_q x_t), conv(W_k x_t), conv(W_v x_t)    of each head
-        q_t, k_t, v_t = unit(phi(q)), unit(phi(k)), functional.silu(v)
+        q_t, k_t, v_t = unit(phi(q)), unit(phi(k)), silu(v)
         beta_t = sigmoid(W_beta x_t)                             one number for each head
         S_t = S_{t-1} + beta_t k_t (v_t - S_{t-1}^T k_t)^T       what k_t finds becomes v_t
         y_t = W_o rms(S_t^T q_t / sqrt(d))                       d features of each key

@@ -86,7 +86,7 @@ class RWKV4(ParallelCell):
         k, v, r = self._make(p_t, before)
         y = self._read(k, v, r, RWKV4State(a, b, p, before))
         decayed = p - self.decay.exp()
-        p = torch.maximum(decayed, k)
+        p = _larger(decayed, k)
         old, new = torch.exp(decayed - p), torch.exp(k - p)
         return y, RWKV4State(a=old * a + new * v, b=old * b + new, p=p, x=p_t)
 
@@ -116,7 +116,7 @@ class RWKV4(ParallelCell):
         before: Float[Tensor, "*time batch {self.input_size}"],
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return k, v and r."""
-        x_k, x_v, x_r = (torch.lerp(before, x, self.mix[n].expand_as(x)) for n in range(3))
+        x_k, x_v, x_r = (torch.addcmul(before, self.mix[n], x - before) for n in range(3))
         return self.key(x_k), self.value(x_v), self.receptance(x_r)
 
     def _read(
@@ -124,8 +124,13 @@ class RWKV4(ParallelCell):
     ) -> Float[Tensor, "*time batch {self.hidden_size}"]:
         """Return y, from the state before the step."""
         current = self.u + k
-        largest = torch.maximum(state.p, current)
+        largest = _larger(state.p, current)
         old, new = torch.exp(state.p - largest), torch.exp(current - largest)
         average = (old * state.a + new * v) / (old * state.b + new)
         y: Tensor = self.output(torch.sigmoid(r) * average)
         return y
+
+
+def _larger(one: Tensor, other: Tensor) -> Tensor:
+    """Return the larger numbers: `torch.maximum`, but a compiled step can differentiate it."""
+    return torch.where(one > other, one, other)

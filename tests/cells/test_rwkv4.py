@@ -111,27 +111,47 @@ def test_one_step_by_hand(*, p: float, parallel: bool) -> None:
     assert x.item() == 1
 
 
-@each_form
-def test_keys_of_which_the_exponentials_overflow_are_averaged(*, parallel: bool) -> None:
-    """Of equal keys and no decay, the average is that of all values; of any size of the keys."""
+def plain(size: float) -> RWKV4:
+    """Return a cell whose y is the average itself, with keys of `size` times the first input."""
     cell, _, _ = make()
     with torch.no_grad():
         cell.key.weight.zero_()
-        cell.key.weight[:, 0] = 1e4
+        cell.key.weight[:, 0] = size
         cell.mix.fill_(1)
         cell.decay.fill_(-100)
         cell.u.zero_()
         cell.receptance.weight.zero_()
         cell.output.weight.copy_(2 * torch.eye(H))
+    return cell
+
+
+@each_form
+@pytest.mark.parametrize("size", [1e4, -1e4], ids=["overflow", "underflow"])
+def test_of_equal_keys_the_average_is_that_of_all_values(*, size: float, parallel: bool) -> None:
+    """With no decay; whatever their exponential, which here is infinite, or 0."""
+    cell = plain(size)
     x = draw(9, BATCH, X)
     x[..., 0] = 1
 
     y, last = run(cell, x, parallel=parallel)
 
-    v = cell.value(x)
     steps = torch.arange(1, 10).double().view(9, 1, 1)
-    torch.testing.assert_close(y, v.cumsum(0) / steps)
-    torch.testing.assert_close(last.p, torch.full_like(last.p, 1e4))
+    torch.testing.assert_close(y, cell.value(x).cumsum(0) / steps)
+    torch.testing.assert_close(last.p, torch.full_like(last.p, size))
+
+
+@each_form
+def test_beside_a_key_that_is_much_larger_others_do_not_count(*, parallel: bool) -> None:
+    cell = plain(1e4)
+    x = draw(9, BATCH, X)
+    x[..., 0] = -1
+    x[4, :, 0] = 1
+
+    y, last = run(cell, x, parallel=parallel)
+
+    v = cell.value(x)
+    torch.testing.assert_close(y[4:], v[4].expand_as(y[4:]))
+    torch.testing.assert_close(last.a, v[4])
 
 
 @each_form
