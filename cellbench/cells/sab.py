@@ -161,12 +161,11 @@ class SAB(Cell):
         uniform = filled / count.clamp(min=1)
         if scores.shape[1] <= self.top:
             return uniform
-        enough = count > self.top
         # A finite score, not -inf: where all are this one, their differences must not be NaN.
-        taken = (filled == 1) & enough
-        scores = scores.masked_fill(~taken, torch.finfo(scores.dtype).min)
+        scores = scores.masked_fill(filled == 0, torch.finfo(scores.dtype).min)
         over = torch.relu(scores - scores.topk(self.top + 1, dim=1).values[:, -1:])
-        return torch.where(enough, over / over.sum(dim=1, keepdim=True).clamp(min=TIE), uniform)
+        w = over / over.sum(dim=1, keepdim=True).clamp(min=TIE)
+        return torch.where(count > self.top, w, uniform)
 
     def _store(
         self,

@@ -184,8 +184,9 @@ def test_it_starts_as_published() -> None:
     cell = FastWeights(30, 50)
 
     torch.testing.assert_close(cell.weight_h.data, torch.diag(torch.full((50,), 0.05)))
-    assert cell.weight_x.abs().max().item() == pytest.approx(50**-0.5, rel=0.05)
-    assert cell.weight_x.abs().max().item() <= 50**-0.5
+    for bound in (cell.weight_x.max(), -cell.weight_x.min()):
+        assert bound.item() == pytest.approx(50**-0.5, rel=0.05)
+        assert bound.item() <= 50**-0.5
     assert (cell.norm.weight == 1).all()
     assert not cell.norm.bias.any()
     assert (cell.inner, cell.decay, cell.rate) == (1, 0.95, 0.5)

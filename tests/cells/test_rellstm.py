@@ -143,7 +143,9 @@ def test_a_memory_that_is_empty_reads_as_zero_and_harms_no_gradient() -> None:
     y, _ = stepwise(cell, cell.project(torch.randn(4, 2, 3)), start)
     y.sum().backward()
 
-    assert not unroll(cell, torch.randn(1, 2, 3))[1].s.any()
+    first = unroll(cell, torch.randn(1, 2, 3))[1]
+    assert not first.s.any()
+    assert not first.relevance.any()
     assert all(part.grad is None or part.grad.isfinite().all() for part in start)
     assert all(parameter.grad.isfinite().all() for parameter in cell.parameters())
 

@@ -203,6 +203,18 @@ def test_scores_that_are_all_equal_harm_no_gradient() -> None:
     assert all(parameter.grad.isfinite().all() for parameter in cell.parameters())
 
 
+def test_free_entries_harm_no_gradient_in_float32() -> None:
+    """How far scores are above that of a free entry is near the largest number there is."""
+    cell = SAB(3, 5, top=3, tape=6)
+    y, _ = unroll(cell, torch.randn(4, 2, 3))
+    y.sum().backward()
+
+    assert y.isfinite().all()
+    for parameter in (cell.weight_x, cell.weight_h, cell.output.weight):
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.any()
+
+
 def test_with_nothing_stored_it_is_an_lstm() -> None:
     """Its output layer apart, for as many steps as there are before the first is stored."""
     torch.manual_seed(0)
@@ -273,9 +285,9 @@ def test_it_starts_as_documented() -> None:
     """U(-1 / sqrt(H), 1 / sqrt(H)), and for the output layer 1 / sqrt(2 H)."""
     cell = SAB(30, 50)
     for parameter in (cell.weight_x, cell.weight_h, cell.bias):
-        assert parameter.abs().max().item() == pytest.approx(50**-0.5, rel=0.05)
-        assert parameter.abs().max().item() <= 50**-0.5
-        assert parameter.min() < 0 < parameter.max()
+        for bound in (parameter.max(), -parameter.min()):
+            assert bound.item() == pytest.approx(50**-0.5, rel=0.05)
+            assert bound.item() <= 50**-0.5
     assert cell.output.weight.abs().max().item() == pytest.approx(0.1, rel=0.05)
     assert (cell.every, cell.top, cell.truncate) == (1, 5, 0)
 
@@ -294,6 +306,7 @@ def test_parameter_count() -> None:
         ({"top": 0}, "top must be a whole number of at least 1"),
         ({"tape": -1}, "tape must be a whole number of at least 0"),
         ({"tape": 5}, "tape must be 0 or more than top, but tape is 5 and top 5"),
+        ({"tape": 1, "top": 1}, "tape must be 0 or more than top, but tape is 1 and top 1"),
         ({"truncate": -1}, "truncate must be a whole number of at least 0"),
     ],
     ids=str,
