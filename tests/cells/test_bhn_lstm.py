@@ -284,6 +284,13 @@ def test_a_flow_can_be_undone(couplings: int) -> None:
     torch.testing.assert_close(flow(torch.zeros(7).double())[0], eps[0])
 
 
+def test_of_an_odd_size_the_smaller_part_is_read() -> None:
+    """As in the authors' code."""
+    (coupling,) = Flow(7, 1, 5).couplings
+
+    assert (coupling.read.in_features, coupling.shift.out_features) == (3, 4)
+
+
 def test_draws_of_a_flow_are_apart() -> None:
     flow = randomised(Flow(7, 2, 5))
     eps = draw(2, 3, 7, seed=1)

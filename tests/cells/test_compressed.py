@@ -302,6 +302,21 @@ def test_parameter_counts() -> None:
     assert parameter_count(compressed(1, 12, coefficients=5)) == 48 + 5 + 96
 
 
+def test_only_what_is_stacked_is_taken_gate_by_gate() -> None:
+    """By its rows: a multiple of hidden_size, which is 5 here, or 1 and so of everything."""
+
+    def make(x, h):
+        return HyperLSTM(x, h, hyper_size=3, embedding_size=2)
+
+    cell = compressed(3, 5, inner_cell=make, coefficients=4, by_gate=True)
+    found = {tuple(made.shape): len(made.coefficients) for made in cell.made}
+
+    of_rows = {(20, 3): 4, (20, 5): 4}  # W_x and W_h
+    whole = {(12, 3): 1, (12, 5): 1, (16, 3): 1, (8, 3): 1}  # the hyper cell's, and embeddings
+    assert found == of_rows | whole | {(8, 2, 5): 8, (4, 2, 5): 4}  # scales, biases: no rows of 5
+    assert parameter_count(compressed(3, 1, coefficients=5, by_gate=True)) == 5 + 4 + 8
+
+
 def test_vectors_stay_as_they_are() -> None:
     torch.manual_seed(0)
     plain = HyperLSTM(3, 5, embedding_size=1)
