@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellbench import options
+from cellbench.cells.tape import read, softmax_of_filled, write
 from cellbench.cells.base import Cell, State
 from cellbench.cells.gates import by_gate
 
@@ -111,9 +112,8 @@ class LSTMN(Cell):
     ) -> tuple[Float[Tensor, "batch {self.hidden_size}"], LSTMNState]:
         past_h, past_c, keys, filled, summary = state
         query = torch.addmm(p_t.query, summary, self.query_s.t())
-        p = self._attend(keys, filled, query).unsqueeze(1)
-        s = torch.bmm(p, past_h).squeeze(1)
-        m = torch.bmm(p, past_c).squeeze(1)
+        p = self._attend(keys, filled, query)
+        s, m = read(p, past_h), read(p, past_c)
 
         i, f, g, o = torch.addmm(p_t.gates, s, self.weight_h.t()).chunk(4, dim=-1)
         c = torch.sigmoid(f) * m + torch.sigmoid(i) * torch.tanh(g)
@@ -134,13 +134,9 @@ class LSTMN(Cell):
     ) -> Float[Tensor, "batch entries"]:
         """Return the attention to each entry of the tape, which is 0 to the free ones."""
         a = functional.linear(torch.tanh(keys + query.unsqueeze(1)), self.score).squeeze(-1)
-        # A finite score, not -inf: of a tape that is all free, the softmax must not be NaN.
-        a = a.masked_fill(filled == 0, torch.finfo(a.dtype).min)
-        return torch.softmax(a, dim=-1) * filled
+        return softmax_of_filled(a, filled)
 
     def _write(
         self, entries: Float[Tensor, "batch entries *rest"], entry: Float[Tensor, "batch *rest"]
     ) -> Float[Tensor, "batch after *rest"]:
-        """Add an entry at the end of the tape; a bounded one loses its first."""
-        kept = entries[:, 1:] if self.tape else entries
-        return torch.cat([kept, entry.unsqueeze(1)], dim=1)
+        return write(entries, entry, bounded=bool(self.tape))

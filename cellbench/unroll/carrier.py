@@ -28,7 +28,7 @@ from cellbench.unroll.checkpointed import checkpointed
 from cellbench.unroll.compiled import Program
 from cellbench.unroll.parity import PARITY_STEPS, is_rounding, parity_error
 from cellbench.unroll.stepwise import Outputs, stepwise
-from cellbench.unroll.traced import CannotCompileError
+from cellbench.unroll.traced import CannotCompileError, first_line
 from cellbench.unroll.worth import MOST_OPERATIONS, repays
 
 
@@ -215,6 +215,8 @@ class Carrier:
                 program.compile()
         except CannotCompileError as error:
             return Way.STEPWISE, f"not compiled: {error}"
+        except Exception as error:  # noqa: BLE001 -- a step that we do not understand still steps
+            return Way.STEPWISE, f"not compiled: {first_line(error)}"
         self._known[cell].programs |= programs
         return Way.COMPILED, ""
 

@@ -22,6 +22,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from cellbench.unroll.collect import Collector, Total
 from cellbench.unroll.traced import (
     CannotCompileError,
+    changes_in_place,
+    changing_nothing,
     fake_values,
     first_line,
     needed,
@@ -175,6 +177,8 @@ def _joint(
             cotangents = [torch.empty_like(outputs[n]) for n in with_grad]
             trace = make_fx(_gradients(core), decomposition_table=select_decomp_table())
             joint = trace(values, cotangents)
+            if changes_in_place(joint):
+                joint = make_fx(_named(changing_nothing(joint)))(values, cotangents)
     except Exception as error:
         raise CannotCompileError(f"differentiating one step failed: {first_line(error)}") from error
     joint.graph = fx_graph_cse(joint.graph)
@@ -194,6 +198,15 @@ def _gradients(core: fx.GraphModule) -> Callable[[list[Tensor], list[Tensor]], l
         return [*outputs, *grads]
 
     return joint
+
+
+def _named(joint: Callable[..., list[Any]]) -> Callable[[list[Tensor], list[Tensor]], list[Any]]:
+    """Return it with the names of its inputs, by which torch tells them apart, see `_saved`."""
+
+    def named(primals: list[Tensor], tangents: list[Tensor]) -> list[Any]:
+        return joint(primals, tangents)
+
+    return named
 
 
 def _saved(joint: fx.GraphModule, once: Sequence[fx.Node], outputs: int) -> list[fx.Node]:

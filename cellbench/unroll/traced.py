@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,13 +146,25 @@ def _trace(function: Any, values: Sequence[Tensor]) -> fx.GraphModule:
         fakes = [torch.empty(v.shape, dtype=v.dtype, device=v.device) for v in values]
     try:
         graph = make_fx(function)(*fakes)
-        if any(_changes_in_place(node) for node in graph.graph.nodes):
-            # Of the graph, not of the function: what is one operation there may be several here.
-            graph = make_fx(torch.func.functionalize(graph, remove="mutations"))(*fakes)
+        if changes_in_place(graph):
+            graph = make_fx(changing_nothing(graph))(*fakes)
     except Exception as error:
         raise CannotCompileError(f"tracing one step failed: {first_line(error)}") from error
     graph.graph.eliminate_dead_code()
     return graph
+
+
+def changes_in_place(graph: fx.GraphModule) -> bool:
+    """Tell whether any operation changes a value: then that is not what one node makes."""
+    return any(_changes_in_place(node) for node in graph.graph.nodes)
+
+
+def changing_nothing(graph: fx.GraphModule) -> Callable[..., Any]:
+    """Return what does the same, to be traced once more, and changes nothing in place.
+
+    Of the graph, not of the function: what is one operation there may be several here.
+    """
+    return torch.func.functionalize(graph, remove="mutations")
 
 
 def first_line(error: BaseException) -> str:
@@ -246,7 +258,10 @@ def _emitted(
     parts: dict[fx.Node, Part], next_state: list[fx.Node], y: fx.Node
 ) -> tuple[list[fx.Node], list[fx.Node]]:
     """Return what the core hands out at each step, and the nodes that make y of it later."""
-    core = set(needed(next_state))
+    core = {*needed(next_state), *(node for node in parts if node.op == "placeholder")}
+    for node in parts:  # an item of what the core makes: a list cannot be handed out
+        if node.target is operator.getitem and node.all_input_nodes[0] in core:
+            core.add(node)
     tail = [n for n in needed([y]) if n not in core and parts[n] is Part.CORE]
     if not any(node.target in PRODUCTS for node in tail):
         return [y], []

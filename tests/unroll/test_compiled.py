@@ -146,6 +146,31 @@ class Twice(Step):
         return h @ self.weight * 3.0, (h,)
 
 
+class Blends(Step):
+    """Has derivatives that torch makes by changes in place."""
+
+    def step(self, p_t, state):
+        h = torch.lerp(state[0], p_t, self.other)
+        h = torch.tanh(torch.maximum(h @ self.weight, p_t * self.other))
+        return h, (h,)
+
+
+class KeepsItsInput(Step):
+    """Only the output needs the state, which is nothing but an input."""
+
+    def step(self, p_t, state):
+        return torch.tanh((p_t + state[0] * self.other) @ self.weight), (p_t,)
+
+
+class TakesApart(Step):
+    """Some parts are for the state, and some for the output."""
+
+    def step(self, p_t, state):
+        a, b = (state[0] @ self.weight).split([1, 2], -1)
+        h = torch.tanh(a * self.other + p_t)
+        return torch.tanh(b.sum(-1, keepdim=True) @ self.weight[:1]) + p_t, (h,)
+
+
 class OnlyInputs(Step):
     """Has no memory at all."""
 
@@ -156,6 +181,7 @@ class OnlyInputs(Step):
 
 SHAPES_OF_STEPS = (
     ByElement, MadeWeight, InputInStep, LateProduct, Counted, InPlace, Twice, OnlyInputs,
+    Blends, KeepsItsInput, TakesApart,
 )  # fmt: skip
 
 
