@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cellbench import options
-from cellbench.cells.tape import read, softmax_of_filled, write
 from cellbench.cells.base import Cell, State
 from cellbench.cells.gates import by_gate
+from cellbench.cells.tape import read, softmax_of_filled, write
 
 
 class LSTMNState(NamedTuple):
