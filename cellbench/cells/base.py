@@ -62,7 +62,7 @@ class Cell(nn.Module, abc.ABC):
         return []
 
     def penalty(self, state: State) -> Float[Tensor, ""]:
-        """Return what training adds to the mean loss of a sequence; by default 0.
+        """Return what training adds to the loss of a sequence, summed over its answers; here 0.
 
         Asked of a cell that is `penalised`, after every training sequence.
 

@@ -17,16 +17,33 @@ from cellbench.report.markdown import markdown_table
 
 LEFT_OUT: Mapping[str, str] = MappingProxyType(
     {
-        "srupp": "SRU++ is a layer of attention with an SRU in it, and its code and tables could "
-        "not be confirmed; `sru` and `attention` are here",
-        "rims": "modules that compete for the input: the public code is a stub, so there is "
-        "nothing to hold it to yet",
-        "linoss": "later",
+        "delta_rnn": "the delta rule with a recurrence through the output: its code runs on CUDA "
+        "alone, and its equations could not be confirmed yet; `deltanet` is here",
         "deltaproduct": "later; `deltanet(beta=double)` is one factor of it",
+        "linoss": "later",
+        "rims": "modules that compete for the input: the public package is a stub, so there is "
+        "nothing to hold it to yet",
+        "rmc": "relational memory: later; `attention` and the external memories are here",
+        "srupp": "a layer of attention with an SRU in it, whose code and tables could not be "
+        "confirmed; `sru` and `attention` are here",
         "ttt": "test-time-training layers: later",
     }
 )
 """Cells of the literature that are not here -> why."""
+
+OTHER_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "attention of a fixed window": "attention(tape=N)",
+        "cifg, nig, nfg, nog, ... (gating ablations)": "lstm_variant(kind=...)",
+        "dct": "compressed",
+        "gated antisymmetric": "antisymmetric(gated=True)",
+        "lstm_chrono": "lstm(init=chrono)",
+        "rwkv7": "rwkv",
+        "rnn_relu": "rnn(nonlinearity=relu)",
+        "xlstm": "slstm, mlstm; the blocks are --block residual",
+    }
+)
+"""What a cell may be looked for as -> what it is here."""
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -163,8 +180,8 @@ def _joined(text: str, *, indented: bool = False) -> Iterator[str]:
 
 
 INTRODUCTION = """\
-`cellbench show CELL` prints equations, options and sources; this page is written by `make pages`
-from their docstrings and from what the tests measured.
+`cellbench show CELL` prints equations, options and sources; this page is written by
+`make pages`, from their docstrings and from what the tests measured.
 
 *Checked against*: an implementation that this project did not write, with its version, or the
 paper's formulas written out apart in the test where there is none; always outputs, final state and
@@ -184,6 +201,8 @@ def page() -> str:
         members = [one for one in every if one.family == family]
         if members:
             lines += ["", f"## {family}", "", *_table(members)]
+    lines += ["", "## Under another name", ""]
+    lines += [f"- {name}: `{here}`" for name, here in OTHER_NAMES.items()]
     lines += ["", "## Not here", ""]
     lines += [f"- `{name}`: {why}." for name, why in LEFT_OUT.items()]
     return "\n".join(lines) + "\n"

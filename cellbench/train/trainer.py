@@ -41,7 +41,9 @@ class Trainer:
         answers, state = self.model.answer(question.inputs, start=question.start)
         found = loss(answers, question)
         if self.model.cell.penalised:
-            found = found + self.model.cell.penalty(state)
+            trained = question.trained
+            answers_each = trained.sum((0, -1)) / trained.shape[-1]
+            found = found + self.model.cell.penalty(state) / answers_each
         found.backward(found.new_ones(found.shape))  # type: ignore[no-untyped-call]  # torch has no type for it
         self.clip(self.parameters, self._clip)
         self.optimiser.step()

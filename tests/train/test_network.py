@@ -212,6 +212,20 @@ def test_a_penalty_is_part_of_the_loss(network) -> None:
     assert shrinks.test.loss < shrinks.curve[0].train_loss
 
 
+def test_a_penalty_is_shared_out_among_the_answers_of_a_sequence() -> None:
+    """Training goes by the mean over answers: copying/tiny asks for two."""
+
+    class Costs(Plain):
+        penalised = True
+
+        def penalty(self, state):
+            return state[0].new_zeros(()) + 6.0
+
+    costs, plain = (alone(make, TOKENS, 0, steps=1) for make in (Costs, Plain))
+
+    assert costs.curve[0].train_loss - plain.curve[0].train_loss == pytest.approx(3.0)
+
+
 def test_a_penalty_of_a_stack_is_each_seeds_own() -> None:
     assert_same(together(Shrinks, VECTORS, (0, 1))[1], alone(Shrinks, VECTORS, 1))
 
