@@ -14,7 +14,7 @@ from cellbench.cells.ln_lstm import LNLSTM
 def some_weights(cell: Cell) -> dict[str, Tensor]:
     """Every weight drawn, also those that start at 0."""
     return {
-        name: (0.6 * draw(*value.shape, seed=10 + n)).requires_grad_()
+        name: (0.4 * draw(*value.shape, seed=10 + n)).requires_grad_()
         for n, (name, value) in enumerate(cell.named_parameters())
     }
 
