@@ -25,7 +25,7 @@ pages: $(VENV)/.ready-to-develop  ## Write docs/cells.md and what it says: how n
 	$(BIN)/python tests/write_pages.py
 
 mutations: $(VENV)/.ready-to-develop  ## Change each cell in every way, and see that its tests notice
-	$(BIN)/python tests/mutate_cells.py
+	$(BIN)/python tests/mutate_cells.py --jobs 2
 
 check: $(VENV)/.ready-to-develop  ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

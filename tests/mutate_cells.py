@@ -22,6 +22,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,26 @@ ROOT = Path(__file__).parent.parent
 CELLS = ROOT / "cellbench" / "cells"
 FOUND = ROOT / "results" / "mutations.json"
 PAGE = ROOT / "docs" / "mutations.md"
+
+SHARED: dict[str, tuple[str, ...]] = {
+    "addressing": ("addressing", "ntm", "dnc"),
+    "batch_norm": ("bn_lstm", "cbn_lstm"),
+    "conditioner": ("film_lstm", "cbn_lstm"),
+    "controller": ("ntm", "dnc"),
+    "delta_scan": ("delta_scan", "deltanet"),
+    "diagonal": ("lru", "s5", "s4d"),
+    "flow": ("bhn_lstm",),
+    "frequencies": ("compressed",),
+    "gates": ("ln_lstm", "hyperlstm"),
+    "matrix_scan": ("matrix_scan",),
+    "relevance": ("relrnn", "rellstm"),
+    "short_conv": ("deltanet",),
+    "skew": ("skew", "exprnn"),
+    "stacked_gates": ("mgu", "brc", "sru"),
+    "tape": ("memrnn", "lstmn"),
+    "token_shift": ("rwkv", "rwkv4"),
+}
+"""Modules of arithmetic that several cells share -> the tests that must notice a change there."""
 
 LONGEST_S = 300
 """After so long a mutant counts as noticed: it does not end."""
@@ -211,14 +232,14 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
         return self.source.encode()
 
 
-def noticed(name: str, source: str, test: Path) -> str:
+def noticed(name: str, source: str, tests: Sequence[Path]) -> str:
     """Return which test notices the mutant; "" if none does."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(read)
         os.setpgrp()
-        _try(name, source, test, write)
+        _try(name, source, tests, write)
     os.close(write)
     deadline = time.monotonic() + LONGEST_S
     os.set_blocking(read, False)
@@ -235,7 +256,7 @@ def noticed(name: str, source: str, test: Path) -> str:
     return "it does not end"
 
 
-def _try(name: str, source: str, test: Path, write: int) -> None:
+def _try(name: str, source: str, tests: Sequence[Path], write: int) -> None:
     """Run the tests of a cell in this process, with the mutant in its place, and leave."""
     import pytest  # noqa: PLC0415 -- in the child
 
@@ -257,7 +278,7 @@ def _try(name: str, source: str, test: Path, write: int) -> None:
         arguments = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts="]
         arguments += ["--assert=plain", "-o", "filterwarnings=", "-W", "ignore"]
         try:
-            code = pytest.main([*arguments, str(test)], plugins=[first])
+            code = pytest.main([*arguments, *map(str, tests)], plugins=[first])
         except BaseException as error:  # noqa: BLE001 -- nothing may leave the child
             code = repr(error)
     failed = first.found or ("" if code == 0 else f"pytest ended with {code}")
@@ -281,10 +302,14 @@ def warm_up() -> None:
 
 
 def names() -> list[str]:
-    """Return the cells that have a file, without importing any."""
-    tests = (ROOT / "tests" / "cells").glob("test_*.py")
-    known = {path.stem.removeprefix("test_") for path in tests}
-    return sorted(path.stem for path in CELLS.glob("*.py") if path.stem in known & in_the_table())
+    """Return the cells, without importing any, and the modules that they share."""
+    return sorted({path.stem for path in CELLS.glob("*.py")} & in_the_table()) + sorted(SHARED)
+
+
+def tests_of(name: str) -> list[Path]:
+    """Return the files of tests that must notice a change."""
+    folder = ROOT / "tests" / "cells"
+    return [folder / f"test_{of}.py" for of in SHARED.get(name, (name,))]
 
 
 def in_the_table() -> set[str]:
@@ -308,13 +333,13 @@ def digest(source: str) -> str:
 def try_all(name: str) -> dict[str, object]:
     """Return what came of every mutant of a cell."""
     source = (CELLS / f"{name}.py").read_text()
-    test = ROOT / "tests" / "cells" / f"test_{name}.py"
-    unchanged = noticed(name, source, test)
+    tests = tests_of(name)
+    unchanged = noticed(name, source, tests)
     if unchanged:
         raise SystemExit(f"{name}: its tests fail without any change: {unchanged}")
     rows = []
     for mutant in mutants(source):
-        by = noticed(name, mutant.source, test)
+        by = noticed(name, mutant.source, tests)
         if not by:
             print(f"  {name}: SURVIVED {mutant.what}", flush=True)
         rows.append({"mutant": mutant.what, "by": by})
@@ -338,8 +363,8 @@ HEAD = """\
 
 Written by `make mutations`. In every cell one sign, factor, squashing function or pair of gates is
 changed at a time (`tests/mutate_cells.py` says how), and the cell's own tests are run until one
-fails. Every change must be noticed. `results/mutations.json` has them all, and which test noticed
-each.
+fails; modules that several cells share are changed as well. Every change must be noticed.
+`results/mutations.json` has them all, and which test noticed each.
 
 | cell | changes | noticed | not noticed |
 | --- | ---: | ---: | --- |
@@ -349,14 +374,16 @@ each.
 def page(found: dict[str, dict[str, object]]) -> str:
     """Return the report."""
     lines = HEAD.splitlines()
-    for name, entry in sorted(found.items()):
+    for name, entry in sorted(found.items(), key=lambda item: (item[0] in SHARED, item[0])):
         rows = entry["mutants"]
         alive = [row["mutant"] for row in rows if not row["by"]]
         told = "; ".join(_told(name, what) for what in alive) or "–"
-        lines.append(f"| `{name}` | {len(rows)} | {len(rows) - len(alive)} | {told} |")
+        shared = " (shared)" if name in SHARED else ""
+        lines.append(f"| `{name}`{shared} | {len(rows)} | {len(rows) - len(alive)} | {told} |")
     total = sum(len(entry["mutants"]) for entry in found.values())
     seen = sum(bool(row["by"]) for entry in found.values() for row in entry["mutants"])
-    lines += ["", f"{len(found)} cells, {total} changes, {seen} noticed."]
+    cells = len(found.keys() - SHARED.keys())
+    lines += ["", f"{cells} cells, {total} changes, {seen} noticed."]
     return "\n".join(lines) + "\n"
 
 
@@ -369,8 +396,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("cells", nargs="*")
     parser.add_argument("--part", default="0/1", help="I/N: every Nth of them, from the Ith on")
-    parser.add_argument("--to", type=Path, help="another file to keep what is found in")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the work")
     given = parser.parse_args(arguments)
+    if given.jobs > 1:
+        shares = [["--part", f"{n}/{given.jobs}", *given.cells] for n in range(given.jobs)]
+        workers = [subprocess.Popen([sys.executable, __file__, *share]) for share in shares]
+        return max(worker.wait() for worker in workers)
     part, parts = map(int, given.part.split("/"))
     done = read()
     todo = given.cells or [
@@ -386,10 +417,7 @@ def main(arguments: Sequence[str]) -> int:
         alive = sum(not row["by"] for row in found[name]["mutants"])
         print(f"{name}: {len(found[name]['mutants'])} changes, {alive} not noticed, "
               f"{time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
-        if given.to:
-            given.to.write_text(json.dumps(found))
-        else:
-            write({key: row for key, row in (read() | found).items() if key in in_the_table()})
+        write({key: row for key, row in (read() | found).items() if key in names()})
     return 0
 
 

@@ -167,7 +167,8 @@ def test_every_setting_of_a_job_decides_how_long_a_step_takes_but_the_number_of_
     (job,) = found.jobs
     tried = trial_of(found.units[0], steps=100, train_s=10.0)
     changed = {"hidden": 99, "device": "cuda", "dtype": "float64", "unroll": "stepwise"}
-    changed["checkpoint"] = True
+    changed |= {"checkpoint": True, "depth": 2, "block": "residual", "dropout": 0.1}
+    changed |= {"bidirectional": True, "match": "params", "budget": 9}
 
     assert set(changed) | {"steps"} == set(Settings.__struct_fields__)
     for name, value in changed.items():
