@@ -88,6 +88,12 @@ SAME: dict[str, dict[str, str]] = {
         "rows + columns - 1 -> rows + columns + 1": "the anti-diagonals beyond the last are empty"
     },
     "matrix_scan": {"time - 1 -> time + 1": "a longer chunk is filled up with steps of nothing"},
+    "skew": {
+        "fourth @ e + sum(terms, start=torch.zeros_like(scaled)) -> "
+        "fourth @ e - sum(terms, start=torch.zeros_like(scaled))": (
+            "the whole series changes its sign, and is then squared"
+        )
+    },
 }
 """Cell -> mutant, in its words -> why it computes the same, and no test can see it."""
 
