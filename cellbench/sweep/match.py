@@ -11,6 +11,7 @@ import torch
 from cellbench.catalog import Task
 from cellbench.cells.base import Cell
 from cellbench.errors import OptionError
+from cellbench.generators.stream import Stream
 from cellbench.plugins import CellSpec, parse_cell
 from cellbench.sweep.costs import operations_per_step, state_bytes
 from cellbench.train.model import input_features
@@ -98,8 +99,6 @@ def _counter(match: str, network: Network, spec: CellSpec, task: Task, steps: in
 
 @lru_cache
 def _steps(task: Task) -> int:
-    from cellbench.generators.stream import Stream  # noqa: PLC0415 -- only here
-
     return len(task.generator.sample(Stream(0, "train"), torch.arange(1)).inputs)
 
 
