@@ -5,10 +5,11 @@ A task file is TOML, and data only; `tasks/copying.toml` is one to read. Its key
     generator     name in `cellbench.generators.GENERATORS`
     version       raised when old results stop being comparable
     summary, source
-    metric        "accuracy" or "mse"
+    metric        "accuracy", "exact", "mse" or "excess"; see `Generator.metric`
     solved        the mark to reach on validation
     [fixed]       settings that are the same at every level
-    [levels]      name = settings, and perhaps `budget = {...}` where it differs
+    ladder        lengths at which what was learned is tested besides, if any
+    [levels]      name = settings, and perhaps `budget = {...}`, `ladder = [...]` where it differs
     [budget]      see `Budget`
     [variants.X]  settings in place of those of [fixed]; perhaps its own summary and source
 
@@ -35,13 +36,16 @@ import msgspec
 
 from cellbench.errors import OptionError, TaskFileError, UnknownNameError, did_you_mean
 from cellbench.generators import GENERATORS
-from cellbench.generators.base import Generator, Tokens
+from cellbench.generators.base import Generator
 
-PERFECT: Mapping[str, float] = MappingProxyType({"accuracy": 1.0, "mse": 0.0})
+PERFECT: Mapping[str, float] = MappingProxyType(
+    {"accuracy": 1.0, "exact": 1.0, "mse": 0.0, "excess": 0.0}
+)
 """Metric -> its best value."""
 
 _SUITES = "suites"
 _TEXTS = ("summary", "source")
+_BESIDES = ("budget", "ladder")  # what a level may have that is no setting of a generator
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 _OWN_FILE = re.compile(r"(.+\.toml)(?::(.+))?")
 _T = TypeVar("_T")
@@ -87,9 +91,10 @@ class Task:
         source: Where it comes from.
         generator_name: Its name in the table of generators.
         generator: What draws its sequences; its fields are the settings.
-        metric: `accuracy` (more is better) or `mse` (less is).
+        metric: `accuracy` or `exact` (more is better), `mse` or `excess` (less is).
         solved: The mark to reach on validation.
         budget: How long a cell may learn.
+        ladder: Lengths at which what was learned is tested besides.
         digest: Of all the above that decides a result: not of the id or the texts.
     """
 
@@ -105,6 +110,7 @@ class Task:
     solved: float
     budget: Budget
     digest: str
+    ladder: tuple[int, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -159,8 +165,16 @@ class _File:
     solved: float
     levels: dict[str, Any]
     budget: dict[str, Any]
+    ladder: list[int] = field(default_factory=list)
     fixed: dict[str, Any] = field(default_factory=dict)
     variants: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ladder:
+    """Lengths of a ladder, and their type."""
+
+    lengths: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +220,8 @@ def _read(where: str, text: str) -> _File:
         hint = did_you_mean(file.generator, GENERATORS)
         raise TaskFileError(f"{where}: there is no generator named {file.generator!r}{hint}")
     if file.metric not in PERFECT:
-        known = " or ".join(PERFECT)
-        raise TaskFileError(f"{where}: metric must be {known}, not {file.metric!r}.")
+        known = ", ".join(PERFECT)
+        raise TaskFileError(f"{where}: metric must be one of {known}, not {file.metric!r}.")
     if not file.levels:
         raise TaskFileError(f"{where} has no level; add one under [levels].")
     _check_keys(f"{where} [budget]", file.budget, Budget)
@@ -220,6 +234,7 @@ def _task(where: str, file: _File, family: str, variant: str, level: str) -> Tas
     texts = _texts(where, file, variant)
     generator = _generator(where, file, variant, level)
     budget = _budget(where, file, level)
+    ladder = _ladder(where, file, level, generator)
     return Task(
         id=f"{family}/{level}",
         family=family,
@@ -232,7 +247,8 @@ def _task(where: str, file: _File, family: str, variant: str, level: str) -> Tas
         metric=file.metric,
         solved=file.solved,
         budget=budget,
-        digest=_digest(file, generator, budget),
+        ladder=ladder,
+        digest=_digest(file, generator, budget, ladder),
     )
 
 
@@ -252,7 +268,7 @@ def _generator(where: str, file: _File, variant: str, level: str) -> Generator:
     tables = (
         ("fixed", file.fixed, ()),
         (f"variants.{variant}", file.variants.get(variant, {}), _TEXTS),
-        (f"levels.{level}", file.levels[level], ("budget",)),
+        (f"levels.{level}", file.levels[level], _BESIDES),
     )
     settings: Settings = {}
     for path, given, besides in tables:
@@ -278,7 +294,7 @@ def _generator(where: str, file: _File, variant: str, level: str) -> Generator:
 
 def _check_metric(where: str, file: _File, generator: Generator) -> None:
     """Raise unless the metric fits the answers, and the mark is better than trivial."""
-    fitting = "accuracy" if isinstance(generator.answers, Tokens) else "mse"
+    fitting = generator.metric
     if file.metric != fitting:
         raise TaskFileError(
             f"{where}: generator {file.generator!r} is scored by {fitting}, not {file.metric}."
@@ -305,9 +321,23 @@ def _budget(where: str, file: _File, level: str) -> Budget:
     return budget
 
 
-def _digest(file: _File, generator: Generator, budget: Budget) -> str:
+def _ladder(where: str, file: _File, level: str, generator: Generator) -> tuple[int, ...]:
+    """Return the lengths to test at besides: the level's own, or the file's."""
+    given = {"lengths": file.levels[level].get("ladder", file.ladder)}
+    ladder = _convert(where, f"levels.{level}.ladder", given, _Ladder).lengths
+    for length in ladder:
+        try:
+            generator.at_length(length)
+        except OptionError as error:
+            raise TaskFileError(f"{where}, level {level}, ladder: {error}") from None
+    if ladder != sorted(set(ladder)):
+        raise TaskFileError(f"{where}, level {level}: ladder must rise, not be {ladder}.")
+    return tuple(ladder)
+
+
+def _digest(file: _File, generator: Generator, budget: Budget, ladder: tuple[int, ...]) -> str:
     """Return the SHA-256 of all that decides a result."""
-    decides = {
+    decides: Settings = {
         "generator": file.generator,
         "version": file.version,
         "metric": file.metric,
@@ -315,6 +345,8 @@ def _digest(file: _File, generator: Generator, budget: Budget) -> str:
         "settings": _fields_of(generator),
         "budget": _fields_of(budget),
     }
+    if ladder:  # a key that came later counts where it is used
+        decides["ladder"] = ladder
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -223,7 +223,10 @@ def test_a_digest_is_the_same_on_every_machine_and_day() -> None:
             ('"adding"', '"ading"'),
             "tasks/sum.toml: there is no generator named 'ading'; did you mean 'adding'?",
         ),
-        (('"mse"', '"mes"'), "tasks/sum.toml: metric must be accuracy or mse, not 'mes'."),
+        (
+            ('"mse"', '"mes"'),
+            "tasks/sum.toml: metric must be one of accuracy, exact, mse, excess, not 'mes'.",
+        ),
         (
             ('"mse"', '"accuracy"'),
             "tasks/sum.toml, level short: generator 'adding' is scored by mse, not accuracy.",

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cellbench.generators.base import Batch, Generator, Space, Vectors
+from cellbench.generators.base import Answers, Batch, Generator, Reads, Vectors
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole
 
@@ -51,11 +51,11 @@ class Adding(Generator):
         choice("positions", self.positions, POSITIONS)
 
     @property
-    def reads(self) -> Space:
+    def reads(self) -> Reads:
         return Vectors(2)
 
     @property
-    def answers(self) -> Space:
+    def answers(self) -> Answers:
         return Vectors(1)
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cellbench.generators.base import Batch, Generator, Space, Tokens, Vectors
+from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens, Vectors
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole
 
@@ -98,11 +98,11 @@ class Copying(Generator):
         whole("delay", self.delay, low=LAYOUTS[self.layout].early)
 
     @property
-    def reads(self) -> Space:
+    def reads(self) -> Reads:
         return Vectors(1) if LAYOUTS[self.layout].number else Tokens(self._go + 1)
 
     @property
-    def answers(self) -> Space:
+    def answers(self) -> Answers:
         return Tokens(self._go + LAYOUTS[self.layout].spare)
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cellbench.cells.base import Cell, State
-from cellbench.generators.base import Space, Tokens
+from cellbench.generators.base import Answers, Fields, Reads, Tokens
 from cellbench.unroll import Carrier
 
 ONE_HOT_UP_TO = 64
@@ -30,6 +30,24 @@ class OneHot(nn.Module):
 
     def forward(self, ids: Tensor) -> Float[Tensor, "time batch size"]:
         return nn.functional.embedding(ids, self.rows)  # type: ignore[arg-type]  # a buffer
+
+
+class OfFields(nn.Module):
+    """Several ids a step: their one-hot vectors side by side, or the sum of learned vectors.
+
+    Args:
+        tables: What each field is looked up in.
+        side_by_side: Or added up.
+    """
+
+    def __init__(self, tables: Sequence[nn.Module], *, side_by_side: bool) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(tables)
+        self.side_by_side = side_by_side
+
+    def forward(self, ids: Tensor) -> Float[Tensor, "time batch size"]:
+        found = [table(column) for table, column in zip(self.tables, ids.unbind(-1), strict=True)]
+        return torch.cat(found, -1) if self.side_by_side else torch.stack(found).sum(0)
 
 
 class CellShapeError(Exception):
@@ -90,8 +108,8 @@ class SequenceModel(CarriedModel):
     def __init__(
         self,
         make_cell: Callable[[int, int], Cell],
-        reads: Space,
-        answers: Space,
+        reads: Reads,
+        answers: Answers,
         hidden_size: int,
         carrier: Carrier | None = None,
     ) -> None:
@@ -103,16 +121,21 @@ class SequenceModel(CarriedModel):
         self.readout = nn.Linear(self.cell.hidden_size, answers.size)
 
 
-def input_features(reads: Space, hidden_size: int) -> int:
+def input_features(reads: Reads, hidden_size: int) -> int:
     """Return the features that a cell is fed with."""
-    if isinstance(reads, Tokens) and reads.size > ONE_HOT_UP_TO:
+    if isinstance(reads, Tokens | Fields) and reads.size > ONE_HOT_UP_TO:
         return hidden_size
     return reads.size
 
 
-def _embed(reads: Space, features: int) -> nn.Module:
-    if not isinstance(reads, Tokens):
-        return nn.Identity()
-    if reads.size <= ONE_HOT_UP_TO:
-        return OneHot(reads.size)
-    return nn.Embedding(reads.size, features)
+def _embed(reads: Reads, features: int) -> nn.Module:
+    if isinstance(reads, Tokens):
+        small = reads.size <= ONE_HOT_UP_TO
+        return OneHot(reads.size) if small else nn.Embedding(reads.size, features)
+    if isinstance(reads, Fields):
+        tables = [
+            OneHot(size) if reads.size <= ONE_HOT_UP_TO else nn.Embedding(size, features)
+            for size in reads.sizes
+        ]
+        return OfFields(tables, side_by_side=reads.size <= ONE_HOT_UP_TO)
+    return nn.Identity()

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import pickle
 import pkgutil
+import re
+import textwrap
+from typing import get_type_hints
 
+import msgspec
 import pytest
 import torch
 
 import cellbench.generators
 from cellbench.catalog import load_tasks
 from cellbench.generators import GENERATORS
-from cellbench.generators.base import Generator, Tokens
+from cellbench.generators.adding import Adding
+from cellbench.generators.base import Bits, Fields, Generator, Odds, Sets, Tokens
+from cellbench.generators.copying import Copying
+from cellbench.generators.drawing import as_text, drawing
 from cellbench.generators.stream import SPLITS, Stream
+from cellbench.train.position import position_only
 
 TASKS = load_tasks()
+SHARED = {"base", "stream", "drawing"}  # modules that are no generators
 EASIEST = {task.family: task for task in reversed(TASKS.values())}  # one level a family
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 every_family = pytest.mark.parametrize("task", EASIEST.values(), ids=list(EASIEST))
 
 
 def parts(batch):
-    return (batch.inputs, batch.targets, batch.scored, batch.trained)
+    found = (batch.inputs, batch.targets, batch.scored, batch.trained)
+    return found if batch.optimum is None else (*found, batch.optimum)
 
 
 def rows(batch):
@@ -31,14 +42,24 @@ def rows(batch):
 
 
 def fits(tensor, space, shape):
-    if isinstance(space, Tokens):
+    if isinstance(space, Fields):
+        columns = tensor.unbind(-1)
+        of_one = (Tokens(size) for size in space.sizes)
+        return all(fits(c, one, shape) for c, one in zip(columns, of_one, strict=True))
+    if isinstance(space, Tokens | Odds):
         return (
             tensor.dtype == torch.int64
             and tensor.shape == shape
             and int(tensor.min()) >= 0
             and int(tensor.max()) < space.size
         )
-    return tensor.dtype == torch.float32 and tensor.shape == (*shape, space.size)
+    whole = isinstance(space, Bits | Sets)
+    return (
+        tensor.dtype == torch.float32
+        and tensor.shape == (*shape, space.size)
+        and bool(tensor.isfinite().all())
+        and (not whole or bool(((tensor == 0) | (tensor == 1)).all()))
+    )
 
 
 @every_task
@@ -47,7 +68,12 @@ def test_the_oracle_is_right_wherever_it_is_scored(task) -> None:
     targets = task.generator.oracle(batch.inputs)
 
     assert batch.scored.any(dim=0).all()
-    assert torch.equal(targets[batch.scored], batch.targets[batch.scored])
+    if batch.optimum is None:
+        assert torch.equal(targets[batch.scored], batch.targets[batch.scored])
+        return
+    assert torch.allclose(targets.exp().sum(-1), torch.ones(()), atol=1e-5)
+    nats = -targets.gather(-1, batch.targets.unsqueeze(-1)).squeeze(-1)
+    assert torch.allclose(nats[batch.scored], batch.optimum[batch.scored], atol=1e-5)
 
 
 @every_task
@@ -157,7 +183,60 @@ def test_every_level_can_be_drawn_in_one_process(task, split) -> None:
     lengths = {len(g.sample(Stream(0, split), torch.arange(2)).inputs) for g in levels}
 
     assert len(levels) >= 3
-    assert len(lengths) == len(levels)
+    assert len(lengths) >= 3
+
+
+@every_family
+def test_the_trivial_score_is_reached_and_not_beaten_without_seeing_an_input(task) -> None:
+    """The best predictor that knows only where it is asked, fitted on training sequences."""
+    generator = task.generator
+    found = [position_only(generator, seed, fitted_on=8192, tested_on=2048) for seed in range(4)]
+    mean = sum(found) / len(found)
+    spread = (sum((one - mean) ** 2 for one in found) / (len(found) - 1)) ** 0.5
+    unit = abs(task.perfect - task.trivial)
+
+    assert mean == pytest.approx(task.trivial, abs=max(3 * spread, 0.01 * unit))
+    assert spread < 0.05 * unit
+
+
+@every_task
+def test_the_ladder_can_be_drawn(task) -> None:
+    for length in task.ladder[:3]:
+        batch = task.generator.at_length(length).sample(Stream(0, "test"), torch.arange(4))
+
+        assert batch.scored.any(dim=0).all()
+
+
+def drawings():
+    """Yield every drawing of a docstring that says which sequence it is."""
+    says = re.compile(
+        r"With ([^:]+?),?\s+sequence (\d+) of\s+the\s+training\s+stream:\n\n((?: {4}.*\n)+)"
+    )
+    for name, kind in GENERATORS.items():
+        text = (inspect.getdoc(kind) or "") + "\n"
+        for settings, place, drawn in says.findall(text):
+            yield pytest.param(kind, settings, int(place), drawn, id=f"{name}-{settings}-{place}")
+
+
+DRAWINGS = list(drawings())
+
+
+@pytest.mark.parametrize(("kind", "settings", "place", "drawn"), DRAWINGS)
+def test_it_looks_as_drawn_in_its_docstring(kind, settings, place, drawn) -> None:
+    given = dict(one.split("=") for one in re.split(r",\s+", settings))
+    types = get_type_hints(kind)
+    generator = kind(**{k: msgspec.convert(v, types[k], strict=False) for k, v in given.items()})
+    batch = generator.sample(Stream(0, "train"), torch.tensor([place]))
+
+    assert textwrap.dedent(drawn).rstrip() == as_text(drawing(generator, batch, 0))
+
+
+@pytest.mark.parametrize("kind", GENERATORS.values(), ids=list(GENERATORS))
+def test_every_generator_has_a_drawing(kind) -> None:
+    """Two have one of several layouts, held by a test of their own."""
+    drawn = {param.values[0] for param in DRAWINGS}
+
+    assert kind in drawn | {Adding, Copying}
 
 
 @pytest.mark.parametrize("kind", GENERATORS.values(), ids=list(GENERATORS))
@@ -180,7 +259,7 @@ def test_a_generator_travels_to_another_process(task) -> None:
 
 def test_every_generator_file_is_in_the_table() -> None:
     """A generator that nobody can ask for is a generator that nobody tests."""
-    shared = {"base", "stream"}
+    shared = SHARED
     found = {module.name for module in pkgutil.iter_modules(cellbench.generators.__path__)}
 
     assert found - shared == set(GENERATORS)
