@@ -7,14 +7,14 @@ operations, not their size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cellbench.generators.base import Generator
+from cellbench.generators.base import Answers, Batch, Generator
 from cellbench.generators.stream import Stream
 
 BLOCK_ELEMENTS = 1 << 18
@@ -36,6 +36,9 @@ class Question:
         targets: From `start` on.
         scored: From `start` on: where the metric looks.
         trained: From `start` on: where the loss looks.
+        optimum: From `start` on, where targets are drawn with known odds: see `Batch`.
+        space: What the targets are made of.
+        metric: How answers are scored.
     """
 
     inputs: Tensor
@@ -43,6 +46,32 @@ class Question:
     targets: Tensor
     scored: Bool[Tensor, "answered *batch"]
     trained: Bool[Tensor, "answered *batch"]
+    optimum: Float[Tensor, "answered *batch"] | None
+    space: Answers
+    metric: str
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All tensors: the inputs first, then those from `start` on."""
+        there = (self.inputs, self.targets, self.scored, self.trained, self.optimum)
+        return [tensor for tensor in there if tensor is not None]
+
+    def having(self, tensors: Sequence[Tensor], *, start: int | None = None) -> Question:
+        """Return the same question with other tensors, in the order of `tensors`."""
+        inputs, targets, scored, trained, *optimum = tensors
+        return replace(
+            self,
+            inputs=inputs,
+            start=self.start if start is None else start,
+            targets=targets,
+            scored=scored,
+            trained=trained,
+            optimum=optimum[0] if optimum else None,
+        )
+
+    def made_by(self, change: Callable[[Tensor], Tensor]) -> Question:
+        """Return what becomes of it if each tensor is changed alike."""
+        return self.having([change(tensor) for tensor in self.tensors])
 
 
 def draw(generator: Generator, streams: Streams, index: Int[Tensor, "count"]) -> Question:
@@ -54,23 +83,30 @@ def draw(generator: Generator, streams: Streams, index: Int[Tensor, "count"]) ->
 def draw_whole(generator: Generator, streams: Streams, index: Int[Tensor, "count"]) -> Question:
     """Return the sequences numbered `index`, of each stream, from step 0 on."""
     if isinstance(streams, Stream):
-        batch = generator.sample(streams, index)
-        return Question(batch.inputs, 0, batch.targets, batch.scored, batch.trained)
-    batches = [generator.sample(stream, index) for stream in streams]
+        return whole(generator, generator.sample(streams, index))
+    questions = [whole(generator, generator.sample(stream, index)) for stream in streams]
+    columns = zip(*(question.tensors for question in questions), strict=True)
+    return questions[0].having([torch.stack(column, dim=1) for column in columns])
+
+
+def whole(generator: Generator, batch: Batch) -> Question:
+    """Return the question that a batch of `generator` is."""
     return Question(
-        torch.stack([batch.inputs for batch in batches], dim=1),
+        batch.inputs,
         0,
-        torch.stack([batch.targets for batch in batches], dim=1),
-        torch.stack([batch.scored for batch in batches], dim=1),
-        torch.stack([batch.trained for batch in batches], dim=1),
+        batch.targets,
+        batch.scored,
+        batch.trained,
+        batch.optimum,
+        generator.answers,
+        generator.metric,
     )
 
 
-def cut(whole: Question, start: int) -> Question:
+def cut(question: Question, start: int) -> Question:
     """Return what a model needs of a batch in which nothing is asked before `start`."""
-    return Question(
-        whole.inputs, start, whole.targets[start:], whole.scored[start:], whole.trained[start:]
-    )
+    inputs, *asked = question.tensors
+    return question.having([inputs, *(tensor[start:] for tensor in asked)], start=start)
 
 
 def first_asked(whole: Question) -> int:
@@ -166,20 +202,9 @@ def split_batches(
 
 def _columns(block: Question, first: int, count: int) -> Question:
     batch = block.trained.ndim - 1
-    return Question(
-        block.inputs.narrow(batch, first, count).contiguous(),
-        block.start,
-        block.targets.narrow(batch, first, count),
-        block.scored.narrow(batch, first, count),
-        block.trained.narrow(batch, first, count),
-    )
+    found = block.made_by(lambda tensor: tensor.narrow(batch, first, count))
+    return replace(found, inputs=found.inputs.contiguous())
 
 
 def _seeds(block: Question, rows: Int[Tensor, "rows"]) -> Question:
-    return Question(
-        block.inputs.index_select(1, rows),
-        block.start,
-        block.targets.index_select(1, rows),
-        block.scored.index_select(1, rows),
-        block.trained.index_select(1, rows),
-    )
+    return block.made_by(lambda tensor: tensor.index_select(1, rows))

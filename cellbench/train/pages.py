@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cellbench.generators.base import Generator
 from cellbench.generators.stream import Stream
-from cellbench.train.draws import Question, Streams, block_steps, draw_whole, first_asked
+from cellbench.train.draws import Question, Streams, block_steps, cut, draw_whole, first_asked
 
 
 class Pages:
@@ -61,10 +61,10 @@ class Pages:
 
     def turn(self) -> None:
         """Go to the next page, and draw the one after it; to be recorded."""
-        for page, following in zip(_tensors(self._page), _tensors(self._next), strict=True):
+        for page, following in zip(self._page.tensors, self._next.tensors, strict=True):
             page.copy_(following)
         drawn = draw_whole(self._generator, self._streams, self._index)
-        for following, fresh in zip(_tensors(self._next), _tensors(drawn), strict=True):
+        for following, fresh in zip(self._next.tensors, drawn.tensors, strict=True):
             following.copy_(fresh)
         self.early.copy_((drawn.scored | drawn.trained)[: self.start].any())
         self._index += len(self._index)
@@ -72,23 +72,19 @@ class Pages:
 
     def take(self) -> Question:
         """Return the batch of the next step; to be recorded."""
-        page, batch = self._page, self._page.trained.ndim - 1
-        late = (page.targets[self.start :], page.scored[self.start :], page.trained[self.start :])
-        inputs, *answers = (t.index_select(batch, self._columns) for t in (page.inputs, *late))
+        batch = self._page.trained.ndim - 1
+        question = cut(self._page, self.start).made_by(
+            lambda tensor: tensor.index_select(batch, self._columns)
+        )
         self._columns += self._batch
-        return Question(inputs, self.start, *answers)
+        return question
 
     def state(self) -> list[Tensor]:
         """Return all that `turn` and `take` change."""
         changing = [self._index, self._columns, self.early]
-        return [*_tensors(self._page), *_tensors(self._next), *changing]
-
-
-def _tensors(question: Question) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return question.inputs, question.targets, question.scored, question.trained
+        return [*self._page.tensors, *self._next.tensors, *changing]
 
 
 def _settled(question: Question) -> Question:
     """Return a copy that owns all of its memory."""
-    inputs, targets, scored, trained = (t.contiguous().clone() for t in _tensors(question))
-    return Question(inputs, question.start, targets, scored, trained)
+    return question.made_by(lambda tensor: tensor.contiguous().clone())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from cellbench.generators.base import Bits, Odds, Sets, Tokens, Vectors
 from cellbench.train.draws import Question
 
 IGNORED = -100
@@ -17,13 +19,14 @@ _TIME_AND_BATCH = (0, -1)
 
 
 def loss(answers: Tensor, question: Question) -> Float[Tensor, "*seeds"]:
-    """Return the mean cross-entropy in nats, or squared error, over the trained positions.
+    """Return what training minimises: a mean over the trained positions.
 
-    Of a stack, that of each seed.
+    Of classes and odds, cross-entropy in nats; of bits and sets, that of each bit, by itself; of
+    values, the squared error of each. Of a stack, that of each seed.
     """
     trained = question.trained
-    if question.targets.is_floating_point():
-        errors = (answers - question.targets).square().mean(dim=-1)
+    if not isinstance(question.space, Tokens | Odds):
+        errors = _errors(answers, question)
         return torch.where(trained, errors, 0).sum(_TIME_AND_BATCH) / trained.sum(_TIME_AND_BATCH)
     classes = question.targets.masked_fill(~trained, IGNORED)
     logits = answers.flatten(0, -2)
@@ -33,14 +36,39 @@ def loss(answers: Tensor, question: Question) -> Float[Tensor, "*seeds"]:
     return each.view(classes.shape).sum(_TIME_AND_BATCH) / trained.sum(_TIME_AND_BATCH)
 
 
+def _errors(answers: Tensor, question: Question) -> Float[Tensor, "answered *batch"]:
+    """Return the mean error of the bits, or of the values, of each position."""
+    if isinstance(question.space, Vectors):
+        return (answers - question.targets).square().mean(dim=-1)
+    return binary_cross_entropy_with_logits(answers, question.targets, reduction="none").mean(-1)
+
+
+def _right(answers: Tensor, question: Question) -> Float[Tensor, "answered *batch"]:
+    """Return the share of each position that is right: of bits, a part of it may be."""
+    if isinstance(question.space, Bits | Sets):
+        right = (answers > 0) == question.targets.bool()
+        share = right.double().mean(dim=-1)
+        return share if isinstance(question.space, Bits) else share.floor()
+    return (answers.argmax(dim=-1) == question.targets).double()
+
+
+def _excess(answers: Tensor, question: Question) -> Float[Tensor, "answered *batch"]:
+    """Return the nats of each target beyond what it costs whoever knows the odds."""
+    assert question.optimum is not None  # noqa: S101 -- what odds always have
+    classes = question.targets.flatten()
+    nats = cross_entropy(answers.flatten(0, -2), classes, reduction="none")
+    return nats.view(question.targets.shape).double() - question.optimum.double()
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How a model did on a split.
 
     Attributes:
-        metric: Accuracy over the scored positions of all sequences, or mean squared error.
+        metric: As the level is scored, see `Generator.metric`.
         loss: Mean over batches of what training minimises.
-        exact_rate: Share of sequences with every scored position right; None for regression.
+        exact_rate: Share of sequences with every scored position right; None where nobody can be
+            right: for regression, and for what is drawn at random.
     """
 
     metric: float
@@ -56,31 +84,32 @@ class Tally:
         seeds: How many models answer; None for one that is not in a stack.
 
     Attributes:
-        sums: `[4]`, or `[4, seeds]`: right positions or errors, scored positions, losses, and
-            sequences that are right.
+        sums: `[4]`, or `[4, seeds]`: right positions (or errors, or nats of excess), scored
+            positions, losses, and sequences that are right.
     """
 
     def __init__(self, device: torch.device, seeds: int | None = None) -> None:
         shape = (4,) if seeds is None else (4, seeds)
         self.sums = torch.zeros(shape, dtype=torch.float64, device=device)
         self._sequences = 0
-        self._regression = False
+        self._metric = ""
 
     def add(self, answers: Tensor, question: Question) -> None:
         """Count one batch in."""
         scored = question.scored
-        self._regression = question.targets.is_floating_point()
-        if self._regression:
-            good = torch.where(scored, (answers - question.targets).square().mean(dim=-1), 0)
-            exact = torch.zeros_like(scored[0])
+        self._metric = question.metric
+        exact = torch.zeros_like(scored[0])
+        if question.metric == "mse":
+            good = _errors(answers, question)
+        elif question.metric == "excess":
+            good = _excess(answers, question)
         else:
-            right = answers.argmax(dim=-1) == question.targets
-            good = right & scored
-            exact = (right | ~scored).all(dim=0)
+            good = _right(answers, question)
+            exact = ((good == 1) | ~scored).all(dim=0)
         size = scored.shape[-1]
         self._sequences += size
         values = (
-            good.sum(_TIME_AND_BATCH),
+            torch.where(scored, good, 0).sum(_TIME_AND_BATCH),
             scored.sum(_TIME_AND_BATCH),
             loss(answers, question) * size,
             exact.sum(-1),
@@ -98,8 +127,11 @@ class Tally:
 
     def _scores(self, sums: list[float]) -> Scores:
         good, scored, lost, exact = sums
-        return Scores(
-            metric=good / scored,
-            loss=lost / self._sequences,
-            exact_rate=None if self._regression else exact / self._sequences,
-        )
+        exact_rate = exact / self._sequences if self._metric in {"accuracy", "exact"} else None
+        if self._metric == "exact":
+            metric = exact / self._sequences
+        elif self._metric == "excess":
+            metric = good / math.log(2) / self._sequences
+        else:
+            metric = good / scored
+        return Scores(metric, lost / self._sequences, exact_rate)

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from cellbench.generators.base import METRICS, Bits, Odds, Sets, Tokens, Vectors
 from cellbench.train.draws import Question
 from cellbench.train.scores import Tally, loss
 
@@ -17,7 +18,8 @@ CPU = torch.device("cpu")
 def classes(targets, scored, trained=None) -> Question:
     targets, scored = torch.tensor(targets), torch.tensor(scored)
     trained = scored if trained is None else torch.tensor(trained)
-    return Question(torch.zeros_like(targets), 0, targets, scored, trained)
+    inputs = torch.zeros_like(targets)
+    return Question(inputs, 0, targets, scored, trained, None, Tokens(9), "accuracy")
 
 
 def logits(answers, size: int = 3):
@@ -79,13 +81,63 @@ def test_cross_entropy_is_the_mean_in_nats_over_trained_positions() -> None:
 def test_squared_error_is_the_mean_over_scored_positions() -> None:
     targets = torch.tensor([[[9.0], [9.0]], [[1.0], [2.0]]])
     scored = torch.tensor([[False, False], [True, True]])
-    question = Question(torch.zeros(2, 2, 2), 0, targets, scored, scored)
+    inputs = torch.zeros(2, 2, 2)
+    question = Question(inputs, 0, targets, scored, scored, None, Vectors(1), "mse")
     answers = torch.tensor([[[0.0], [0.0]], [[1.5], [1.0]]])
     tally = Tally(CPU)
     tally.add(answers, question)
 
     assert loss(answers, question).item() == pytest.approx((0.25 + 1) / 2)
     assert only(tally).metric == pytest.approx((0.25 + 1) / 2)
+    assert only(tally).exact_rate is None
+
+
+def of_bits(space, metric, targets, scored) -> Question:
+    targets, scored = torch.tensor(targets), torch.tensor(scored)
+    return Question(torch.zeros_like(targets), 0, targets, scored, scored, None, space, metric)
+
+
+TWO_BITS = [[[1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 1.0]]]  # [time, batch, bits]
+ONE_WRONG = [[[9.0, -9.0], [9.0, 9.0]], [[-9.0, -9.0], [9.0, 9.0]]]  # the last but one of them
+EVERYWHERE = [[True, True], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("space", "metric", "value"),
+    [
+        (Bits(2), "accuracy", 7 / 8),
+        (Sets(2), "accuracy", 3 / 4),
+        (Bits(2), "exact", 1 / 2),
+        (Sets(2), "exact", 1 / 2),
+    ],
+)
+def test_a_bit_counts_by_itself_and_a_set_as_a_whole(space, metric, value) -> None:
+    tally = Tally(CPU)
+    tally.add(torch.tensor(ONE_WRONG), of_bits(space, metric, TWO_BITS, EVERYWHERE))
+
+    assert only(tally).metric == pytest.approx(value)
+    assert only(tally).exact_rate == 0.5
+
+
+def test_the_loss_of_bits_is_the_mean_of_theirs_in_nats() -> None:
+    question = of_bits(Bits(2), "accuracy", TWO_BITS, [[True, False], [False, False]])
+
+    assert loss(torch.zeros(2, 2, 2), question).item() == pytest.approx(math.log(2))
+
+
+def test_excess_is_bits_a_sequence_beyond_what_the_odds_cost() -> None:
+    """Two sequences; one in four right at each of two places, where the odds said one half."""
+    question = dataclasses.replace(
+        classes([[1, 2], [0, 0]], [[True, True], [True, True]]),
+        optimum=torch.full((2, 2), math.log(2)),
+        space=Odds(4),
+        metric="excess",
+    )
+    tally = Tally(CPU)
+    tally.add(torch.zeros(2, 2, 4), question)
+
+    assert only(tally).metric == pytest.approx(2.0)
+    assert only(tally).loss == pytest.approx(math.log(4))
     assert only(tally).exact_rate is None
 
 
@@ -98,10 +150,8 @@ def test_an_answer_that_is_no_number_shows_in_the_loss() -> None:
 
 
 def stack_of(questions) -> Question:
-    def stacked(name):
-        return torch.stack([getattr(question, name) for question in questions], dim=1)
-
-    return Question(stacked("inputs"), 0, stacked("targets"), stacked("scored"), stacked("trained"))
+    columns = zip(*(question.tensors for question in questions), strict=True)
+    return questions[0].having([torch.stack(column, dim=1) for column in columns])
 
 
 UNEVEN = (
@@ -111,15 +161,22 @@ UNEVEN = (
 
 
 @pytest.mark.parametrize("spread", [1.0, 100.0])
-@pytest.mark.parametrize("regression", [False, True])
-def test_a_stack_is_scored_as_each_of_it_alone(regression, spread) -> None:
+@pytest.mark.parametrize("space", [None, Vectors(3), Bits(3), Sets(3), Odds(3)])
+def test_a_stack_is_scored_as_each_of_it_alone(space, spread) -> None:
     """With masks of which no two have as many positions."""
     torch.manual_seed(0)
     questions = []
     for mask, other in zip(UNEVEN, reversed(UNEVEN), strict=True):
         question = classes(torch.randint(3, (3, 2)).tolist(), mask, other)
-        if regression:
-            question = dataclasses.replace(question, targets=torch.randn(3, 2, 3))
+        if space is not None:
+            targets = torch.randn(3, 2, 3)
+            targets = targets if isinstance(space, Vectors) else (targets > 0).float()
+            metric = METRICS[type(space)]
+            question = dataclasses.replace(question, targets=targets, space=space, metric=metric)
+        if isinstance(space, Odds):
+            question = dataclasses.replace(
+                question, targets=torch.randint(3, (3, 2)), optimum=torch.rand(3, 2)
+            )
         questions.append(question)
     answers = torch.randn(3, 2, 2, 3) * spread
     tally = Tally(CPU, seeds=2)
