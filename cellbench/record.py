@@ -108,7 +108,7 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         digest: Over all that decides a result.
-        metric: "accuracy" or "mse".
+        metric: "accuracy", "exact", "mse" or "excess".
         trivial: Metric of the best predictor that remembers nothing: skill 0.
         perfect: Metric of the oracle: skill 1.
         solved: The mark to reach on validation.
@@ -139,6 +139,26 @@ class Environment(Line, frozen=True, kw_only=True, tag="environment"):
     facts: dict[str, Any]
 
 
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """What was learned at one length, tested at another.
+
+    Attributes:
+        length: As the generator counts it.
+        sequences: Of the test split there.
+        metric: The level's metric; None if it did not come to one.
+        skill: Of that metric, with the trivial one of this length; likewise.
+        exact_rate: Share of sequences with every scored position right, where there is one.
+        reason: Why there is no metric; "" if there is.
+    """
+
+    length: int
+    sequences: int
+    metric: float | None = None
+    skill: float | None = None
+    exact_rate: float | None = None
+    reason: str = ""
+
+
 Unrolled = Literal["", "stepwise", "compiled", "parallel"]
 """How a cell was carried through time; "" where it did not come to that."""
 
@@ -159,7 +179,8 @@ class Trial(Line, frozen=True, kw_only=True, tag="trial"):
         test_loss: Likewise.
         skill: (test metric - trivial) / (perfect - trivial).
         exact_rate: Share of test sequences with every scored position right; for
-            regression, None.
+            regression, and for what is drawn at random, None.
+        ladder: The same model at other lengths, shortest first, where the level says so.
         train_s: Seconds of training, looks at validation included, compilation excluded. The
             machine may have been shared: no measure of speed. Of a stack, this seed's share.
         unrolled: How the cell was carried through time: "stepwise", "compiled" or "parallel".
@@ -190,6 +211,7 @@ class Trial(Line, frozen=True, kw_only=True, tag="trial"):
     test_loss: float | None = None
     skill: float | None = None
     exact_rate: float | None = None
+    ladder: tuple[Rung, ...] = ()
     train_s: float = 0.0
     unrolled: Unrolled = ""
     captured: bool = False

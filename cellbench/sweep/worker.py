@@ -128,6 +128,7 @@ def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
         test_loss=test.loss if test else None,
         skill=task.skill(test.metric) if test else None,
         exact_rate=test.exact_rate if test else None,
+        ladder=learned.ladder,
         train_s=learned.train_s,
         unrolled=how.unrolled,
         captured=how.captured,

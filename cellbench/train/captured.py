@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cellbench.record import Rung
 from cellbench.train.course import Crew, Glance, Seen
-from cellbench.train.crew import PlainCrew, streams, tally
+from cellbench.train.crew import PlainCrew
 from cellbench.train.draws import split_batches
+from cellbench.train.evaluation import streams, tally
 from cellbench.train.graphs import CudaGraphs, Fetched, Graphs
 from cellbench.train.learned import How
 from cellbench.train.pages import Pages
@@ -198,6 +200,10 @@ class _CapturedGlance(Glance):
     def test(self) -> list[Scores]:
         with self._crew.as_seen():
             return self._crew.plain.test()
+
+    def climb(self) -> list[tuple[Rung, ...]]:
+        with self._crew.as_seen():
+            return self._crew.plain.climb()
 
     def leave(self, rows: Sequence[int]) -> None:
         plain = self._crew.plain

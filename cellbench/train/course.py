@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cellbench.catalog import Task
-from cellbench.record import Point, Status
+from cellbench.record import Point, Rung, Status
 from cellbench.train.learned import How, Learned
 from cellbench.train.scores import Scores
 from cellbench.train.watch import Clock, Watch
@@ -43,6 +43,10 @@ class Glance(abc.ABC):
     @abc.abstractmethod
     def test(self) -> list[Scores]:
         """Return the scores of each model on the test split."""
+
+    @abc.abstractmethod
+    def climb(self) -> list[tuple[Rung, ...]]:
+        """Return the scores of each model at the lengths of the level's ladder."""
 
     @abc.abstractmethod
     def leave(self, rows: Sequence[int]) -> None:
@@ -162,10 +166,12 @@ class Course:
         ended = {seeds[row]: self._learned.pop(seeds[row]) for row in rows}
         tested = any(learned.status is not Status.DIVERGED for learned in ended.values())
         tests = glance.test() if tested else []
+        ladders = glance.climb() if tested else []
         for row, learned in zip(rows, ended.values(), strict=True):
             learned.train_s = train_s
             learned.how = self._crew.how()
-            learned.test = tests[row] if learned.status is not Status.DIVERGED else None
+            if learned.status is not Status.DIVERGED:
+                learned.test, learned.ladder = tests[row], ladders[row]
         glance.leave(rows)
         yield from ended.items()
         if self._learned:

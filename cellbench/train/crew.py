@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import torch
 
 from cellbench.catalog import Task
-from cellbench.generators.stream import Stream
-from cellbench.record import Unrolled
+from cellbench.record import Rung, Unrolled
 from cellbench.train.course import Crew, Glance, Seen
-from cellbench.train.draws import Question, Streams, TrainingBatches, split_batches
+from cellbench.train.draws import TrainingBatches, split_batches
+from cellbench.train.evaluation import Seeds, climb, evaluate, streams
 from cellbench.train.learned import How
-from cellbench.train.model import CarriedModel
-from cellbench.train.scores import Scores, Tally
+from cellbench.train.scores import Scores
 from cellbench.train.trainer import Trainer
 from cellbench.train.watch import Clock
-
-Seeds = int | Sequence[int]
-"""The seed of a model, or of each model of a stack."""
 
 CENSUS_BATCHES = 4
 """Training batches by which a cell that asks for it is told what its inputs are like."""
@@ -154,6 +150,9 @@ class PlainCrew(Crew, Glance):
     def test(self) -> list[Scores]:
         return self.alive(self.scores("test", self.task.budget.test))
 
+    def climb(self) -> list[tuple[Rung, ...]]:
+        return self.alive(climb(self.trainer.model, self.task, self.seeds))
+
     def scores(self, split: str, count: int) -> list[Scores]:
         """Score each model on the first `count` sequences of a split."""
         return evaluate(self.trainer.model, self.task, self.seeds, split, count)
@@ -177,39 +176,3 @@ class PlainCrew(Crew, Glance):
         """
         self.over = bool(rows)
         return False
-
-
-def evaluate(model: CarriedModel, task: Task, seeds: Seeds, split: str, count: int) -> list[Scores]:
-    """Score a model, or each of a stack, on the first `count` sequences of a split.
-
-    Args:
-        model: One, or a stack.
-        task: The level.
-        seeds: Of the data.
-        split: Which to draw from.
-        count: How many sequences, of each seed.
-    """
-    device = next(model.parameters()).device
-    drawn_from = streams(seeds, split)
-    questions = split_batches(task.generator, drawn_from, count, task.budget.batch, device)
-    return tally(model, questions, seeds, device).each()
-
-
-def tally(
-    model: CarriedModel, questions: Iterable[Question], seeds: Seeds, device: torch.device
-) -> Tally:
-    """Answer all questions in evaluation mode, and count."""
-    counted = Tally(device, None if isinstance(seeds, int) else len(seeds))
-    model.eval()
-    with torch.no_grad():
-        for question in questions:
-            counted.add(model(question.inputs, start=question.start), question)
-    model.train()
-    return counted
-
-
-def streams(seeds: Seeds, split: str) -> Streams:
-    """Return where the sequences of a split come from."""
-    if isinstance(seeds, int):
-        return Stream(seeds, split)
-    return [Stream(seed, split) for seed in seeds]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from cellbench.record import Point, Status, Unrolled
+from cellbench.record import Point, Rung, Status, Unrolled
 from cellbench.train.scores import Scores
 
 
@@ -38,6 +38,7 @@ class Learned:
         status: OK whether or not the level was solved; DIVERGED; TIMEOUT.
         steps_to_solve: Steps until validation reached the mark; None if it never did.
         test: On the test split, read once, at the end; None if it did not get there.
+        ladder: What was learned, tested at other lengths.
         train_s: Seconds in the loop, looks included, the test excluded; of a stack, its share.
         how: In what way.
     """
@@ -48,6 +49,7 @@ class Learned:
     steps: int = 0
     steps_to_solve: int | None = None
     test: Scores | None = None
+    ladder: tuple[Rung, ...] = ()
     train_s: float = 0.0
     how: How = How()
 

@@ -8,7 +8,8 @@ from cellbench.catalog import Task
 from cellbench.record import Point
 from cellbench.train.captured import Recorder, fastest, recorder
 from cellbench.train.course import Course
-from cellbench.train.crew import PlainCrew, evaluate
+from cellbench.train.crew import PlainCrew
+from cellbench.train.evaluation import evaluate
 from cellbench.train.learned import Learned
 from cellbench.train.model import SequenceModel
 from cellbench.train.trainer import Trainer

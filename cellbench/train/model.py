@@ -78,11 +78,17 @@ class CarriedModel(nn.Module):
         return self.answer(inputs, start=start)[0]
 
     def answer(
-        self, inputs: Tensor, *, start: int = 0
+        self, inputs: Tensor, *, start: int = 0, state: State | None = None
     ) -> tuple[Float[Tensor, "answered *batch answer"], State]:
-        """Return the answers, as `forward` does, and what the cell remembers at the end."""
+        """Return the answers, as `forward` does, and what the cell remembers at the end.
+
+        Args:
+            inputs: What is read.
+            start: The first step to answer at.
+            state: What the cell remembers of what came before; None if nothing did.
+        """
         x = self.embedding(inputs)
-        hidden, state = self.carrier(self.cell, x)
+        hidden, state = self.carrier(self.cell, x, state)
         wanted = (*x.shape[:-1], self.cell.hidden_size)
         if tuple(hidden.shape) != wanted:
             axes = "time, batch, hidden" if x.ndim == 3 else "time, seeds, batch, hidden"  # noqa: PLR2004 -- no stack

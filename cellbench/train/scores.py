@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -96,25 +97,32 @@ class Tally:
 
     def add(self, answers: Tensor, question: Question) -> None:
         """Count one batch in."""
-        scored = question.scored
-        self._metric = question.metric
-        exact = torch.zeros_like(scored[0])
-        if question.metric == "mse":
-            good = _errors(answers, question)
-        elif question.metric == "excess":
-            good = _excess(answers, question)
-        else:
-            good = _right(answers, question)
-            exact = ((good == 1) | ~scored).all(dim=0)
-        size = scored.shape[-1]
+        self.add_pieces([(answers, question)])
+
+    def add_pieces(self, pieces: Iterable[tuple[Tensor, Question]]) -> None:
+        """Count one batch in that is answered a stretch of time after the other."""
+        sums, exact = torch.zeros_like(self.sums), None
+        for answers, question in pieces:
+            scored, good = question.scored, self._good(answers, question)
+            right = ((good == 1) | ~scored).all(dim=0)
+            exact = right if exact is None else exact & right
+            size, trained = scored.shape[-1], question.trained.sum(_TIME_AND_BATCH)
+            lost = torch.where(trained > 0, loss(answers, question) * trained, 0)
+            counts = (torch.where(scored, good, 0), scored)
+            found = [*(count.sum(_TIME_AND_BATCH) for count in counts), lost, trained]
+            sums += torch.stack([value.double() for value in found])
+        assert exact is not None  # noqa: S101 -- a batch has a step
         self._sequences += size
-        values = (
-            torch.where(scored, good, 0).sum(_TIME_AND_BATCH),
-            scored.sum(_TIME_AND_BATCH),
-            loss(answers, question) * size,
-            exact.sum(-1),
-        )
-        self.sums += torch.stack([value.double() for value in values])
+        good_sum, scored_sum, lost_sum, trained_sum = sums
+        exact_sum = exact.sum(-1).double()
+        self.sums += torch.stack([good_sum, scored_sum, lost_sum / trained_sum * size, exact_sum])
+
+    def _good(self, answers: Tensor, question: Question) -> Float[Tensor, "answered *batch"]:
+        """Return what the metric adds up: how right each position is, or how far off."""
+        self._metric = question.metric
+        if question.metric == "mse":
+            return _errors(answers, question)
+        return (_excess if question.metric == "excess" else _right)(answers, question)
 
     def each(self, sums: Tensor | None = None) -> list[Scores]:
         """Return the scores of each model over all that was added.
