@@ -45,6 +45,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else "."
 
 
+def _lists(kind: str) -> str:
+    """Say where all names of a kind, or of one of several, are."""
+    kinds = kind.split(" or ")
+    listed = " and ".join(f"`cellbench list {one}s`" for one in kinds)
+    return f"{listed} show{'' if len(kinds) > 1 else 's'}"
+
+
 class UnknownNameError(CellbenchError):
     """A name that is in no table."""
 
@@ -52,7 +59,7 @@ class UnknownNameError(CellbenchError):
         names = sorted(known)
         super().__init__(
             f"There is no {kind} named {name!r}{did_you_mean(name, names)} "
-            f"`cellbench list {kind}s` shows all {len(names)}."
+            f"{_lists(kind)} all {len(names)}."
         )
 
 

@@ -184,6 +184,16 @@ def cell_names() -> list[str]:
     return sorted({*CELLS, *_installed()})
 
 
+def read_cell(expression: str) -> tuple[str, Mapping[str, object], str]:
+    """Return the name in an expression, the options, and its canonical form.
+
+    Raises:
+        OptionError: It is malformed.
+    """
+    written = _read(expression)
+    return written.name, written.options, written.canonical()
+
+
 # --- Reading an expression ----------------------------------------------------------------
 
 

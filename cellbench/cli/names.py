@@ -23,8 +23,8 @@ def command(kind: str, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(rows, indent=2))
         return
-    if form == "table" and kind == "cells":
-        _print_families(rows)
+    if form == "table" and kind != "suites":
+        (_print_families if kind == "cells" else _print_tasks)(rows)
         return
     headings = list(rows[0])
     table = [[_text(row[heading]) for heading in headings] for row in rows]
@@ -92,28 +92,51 @@ def _cells() -> Rows:
     from cellbench.cells import CELLS
     from cellbench.plugins import cell_names
     from cellbench.report.cells import cards
+    from cellbench.train.baselines import BASELINES
 
     rows = [msgspec.to_builtins(one) for one in cards()]
     blank = dict.fromkeys(rows[0], "")
     others = (name for name in cell_names() if name not in CELLS)
     summary = "from an installed package; imported when it is used"
-    return [*rows, *(blank | {"id": name, "summary": summary} for name in others)]
+    ours = (
+        blank | {"id": name, "family": "Baselines", "summary": (kind.__doc__ or "").split("\n")[0]}
+        for name, kind in BASELINES.items()
+    )
+    found = [blank | {"id": name, "summary": summary} for name in others]
+    return [*rows, *ours, *found]
 
 
 def _tasks() -> Rows:
-    from cellbench.catalog import load_tasks
-    from cellbench.report.numbers import mark
+    import msgspec
 
-    return [
-        {
-            "id": task.id,
-            "without memory": f"{task.trivial:.4g}",
-            "solved": mark(task.metric, task.solved),
-            "steps": task.budget.steps,
-            "summary": task.summary,
-        }
-        for task in load_tasks().values()
-    ]
+    from cellbench.report.tasks import cards
+
+    return [msgspec.to_builtins(one) for one in cards()]
+
+
+def _print_tasks(rows: Rows) -> None:
+    """Print levels under the names of their families."""
+    from itertools import groupby
+
+    from rich.text import Text
+
+    from cellbench.cli.console import out
+
+    headings = ["id", "without memory", "solved", "steps", "ladder"]
+    for family, members in groupby(rows, key=lambda row: row["family"]):
+        levels = list(members)
+        out().print(Text(family, style="bold"), Text(levels[0]["summary"]))
+        out().print(Text(levels[0]["source"], style="dim"))
+        _print(headings, [[_of_level(row, heading) for heading in headings] for row in levels])
+    families = len({row["family"] for row in rows})
+    told = "`cellbench show TASK` draws a sequence; ladder: the longest length it is tested at."
+    out().print(Text(f"{families} tasks, {len(rows)} levels. {told}"))
+
+
+def _of_level(row: Mapping[str, Any], heading: str) -> str:
+    if heading == "ladder":
+        return str(max(row["ladder"])) if row["ladder"] else "–"
+    return _text(row[heading])
 
 
 def _suites() -> Rows:

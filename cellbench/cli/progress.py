@@ -11,6 +11,7 @@ from rich.text import Text
 from cellbench.cli.display import Clock, Display, bars
 from cellbench.cli.wording import of_stack, of_unit, seen
 from cellbench.record import Measurement, Status, Trial
+from cellbench.report.numbers import two_digits
 from cellbench.sweep.events import Event, Finished, Looked, Returned
 from cellbench.sweep.plan import Plan
 from cellbench.sweep.schedule import Schedule
@@ -75,7 +76,9 @@ def _outcome(trial: Trial) -> str:
     if trial.status is not Status.OK:
         why = f"{trial.error.type}: {trial.error.message}" if trial.error else ""
         return f"{trial.status.value} after {trial.steps} steps: {why}"
-    skill = "" if trial.skill is None else f", skill {trial.skill:.2f}"
+    skill = "" if trial.skill is None else f", skill {two_digits(trial.skill)}"
+    if not trial.steps:
+        return f"nothing to train{skill} ({trial.train_s:.0f} s)"
     if trial.steps_to_solve is None:
         return f"not solved in {trial.steps} steps{skill} ({trial.train_s:.0f} s)"
     return f"solved at step {trial.steps_to_solve}{skill} ({trial.train_s:.0f} s)"

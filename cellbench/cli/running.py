@@ -17,7 +17,7 @@ from cellbench.cli.options import choose_device, parse_seeds
 from cellbench.cli.progress import follow
 from cellbench.cli.show import show_rows
 from cellbench.errors import Exit, OptionError
-from cellbench.plugins import CellSpec, check_buildable, parse_cell, split_cells
+from cellbench.plugins import CellSpec, check_buildable, split_cells
 from cellbench.record import AnyLine, Measurement, Status, Trial
 from cellbench.report.rows import make_rows
 from cellbench.store.folder import Folder
@@ -35,6 +35,7 @@ from cellbench.sweep.plan import (
 from cellbench.sweep.run import execute
 from cellbench.sweep.schedule import Schedule, make_schedule
 from cellbench.sweep.workers import default_workers
+from cellbench.train.baselines import Spec, parse_subject
 from cellbench.train.network import Network
 from cellbench.unroll import Carrier, Way
 
@@ -119,10 +120,11 @@ def _plan(asked: Asked, device: str) -> Plan:
     )
 
 
-def _cells(text: str, carrier: Carrier) -> list[CellSpec]:
-    specs = [parse_cell(expression) for expression in split_cells(text)]
+def _cells(text: str, carrier: Carrier) -> list[Spec]:
+    specs = [parse_subject(expression) for expression in split_cells(text)]
     for spec in specs:
-        carrier.chosen(check_buildable(spec))
+        if isinstance(spec, CellSpec):
+            carrier.chosen(check_buildable(spec))
     return specs
 
 
@@ -134,13 +136,13 @@ def _tasks(tasks: str, suite: str) -> list[Task]:
 
 
 def _print_plan(plan: Plan, left: Remaining, schedule: Schedule, output: Path) -> None:
-    for job in plan.jobs:
+    for job in (*plan.jobs, *plan.baselines):
         seeds = [unit.seed for unit in left.units if unit.job is job]
         missing = f"seeds {', '.join(map(str, seeds))} to train" if seeds else "all trained"
         most = max((len(s.units) for s in schedule.stacks if s.job is job), default=1)
         stacked = f", {most} at once" if most > 1 else ""
         width = f", hidden {job.settings.hidden}" if job.settings.match else ""
-        steps = f"at most {job.settings.steps} steps each"
+        steps = "not trained" if job.is_baseline else f"at most {job.settings.steps} steps each"
         click.echo(f"{job.spec.text} @ {job.task.id}: {missing}, {steps}{width}{stacked}")
     done = len(plan.units) - len(left.units)
     click.echo(
@@ -172,7 +174,7 @@ def _carry_out(
 def _conclude(plan: Plan, lines: Sequence[AnyLine], form: str) -> Exit:
     """Print the rows of `plan`, and choose the exit code."""
     mine = _of_plan(plan, lines)
-    show_rows(make_rows(mine, [job.spec.text for job in plan.jobs]), form)
+    show_rows(make_rows(mine, [job.spec.text for job in (*plan.jobs, *plan.baselines)]), form)
     ended = {trial.status for trial in trials(mine)} | {m.status for m in measurements(mine)}
     return Exit.OK if ended <= {Status.OK} else Exit.FAILED
 

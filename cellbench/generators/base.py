@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from jaxtyping import Bool, Float, Int
@@ -24,7 +24,7 @@ class Tokens:
     """
 
     size: int
-    glyphs: str | tuple[str, ...] = ()
+    glyphs: str | tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Fields:
     """
 
     sizes: tuple[int, ...]
-    glyphs: tuple[str | tuple[str, ...], ...] = ()
+    glyphs: tuple[str | tuple[str, ...], ...] = field(default=(), compare=False)
 
     @property
     def size(self) -> int:
@@ -69,7 +69,7 @@ class Sets:
     """
 
     size: int
-    glyphs: str | tuple[str, ...] = ()
+    glyphs: str | tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Odds:
     """
 
     size: int
-    glyphs: str | tuple[str, ...] = ()
+    glyphs: str | tuple[str, ...] = field(default=(), compare=False)
 
 
 Reads = Tokens | Fields | Vectors

@@ -99,11 +99,14 @@ class Copying(Generator):
 
     @property
     def reads(self) -> Reads:
-        return Vectors(1) if LAYOUTS[self.layout].number else Tokens(self._go + 1)
+        if LAYOUTS[self.layout].number:
+            return Vectors(1)
+        return Tokens(self._go + 1, self._glyphs)
 
     @property
     def answers(self) -> Answers:
-        return Tokens(self._go + LAYOUTS[self.layout].spare)
+        spare = LAYOUTS[self.layout].spare
+        return Tokens(self._go + spare, self._glyphs[: self._go + spare])
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
         layout = LAYOUTS[self.layout]
@@ -138,6 +141,10 @@ class Copying(Generator):
         answering = (place >= 0) & (place < self.symbols) & told.any(dim=0)
         recalled = ids.gather(0, place.clamp(0, self.symbols - 1))
         return torch.where(answering, recalled, BLANK)
+
+    @property
+    def _glyphs(self) -> tuple[str, ...]:
+        return (".", *map(str, range(FIRST_SYMBOL, self._go)), ">")
 
     @property
     def _go(self) -> int:

@@ -39,10 +39,14 @@ MATCHED = (
 )
 """Columns of a table whose cells were given a width each, to match something."""
 
+LADDER = (Column("to", numbers.reach),)
+"""Columns of a table whose level is tested at other lengths."""
+
 LEGEND = (
     "skill: test, median over seeds (range); 0 = best without memory, 1 = perfect. "
     "solved: seeds that reached the mark. steps: median to solve, over all seeds. "
     "seq/s: in training. µs: one step of one sequence. MiB: peak of a training step. "
+    "to: longest length tested up to which skill stays at 0.9 or more. "
     "params: of the cell. state: bytes that one sequence carries (+: more with every step)."
 )
 
@@ -50,7 +54,9 @@ LEGEND = (
 def columns_of(table: Sequence[Row]) -> tuple[Column, ...]:
     """Return the columns that a table has."""
     first, *others = COLUMNS
-    return (first, *MATCHED, *others) if table[0].match else COLUMNS
+    if any(row.ladder for row in table):
+        others[1:1] = LADDER
+    return (first, *(MATCHED if table[0].match else ()), *others)
 
 
 def title(table: Sequence[Row]) -> str:

@@ -27,5 +27,6 @@ def to_csv(rows: Sequence[Row]) -> str:
 def _flat(row: Row) -> dict[str, object]:
     fields = msgspec.structs.asdict(row)
     fields["failures"] = "; ".join(f"{status}: {n}" for status, n in row.failures.items())
+    fields["ladder"] = "; ".join(f"{step.length}: {step.skill:.4g}" for step in row.ladder)
     fields["notes"] = "; ".join(row.notes)
     return fields

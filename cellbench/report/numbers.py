@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellbench.catalog import PERFECT
 from cellbench.report.rows import Row
 
 NONE = "–"
@@ -32,10 +33,14 @@ def skill(row: Row) -> str:
     """Write the median and, for several seeds, the range; or why there is none."""
     if row.skill is None or row.skill_low is None or row.skill_high is None:
         return ", ".join(row.failures) or NONE
-    middle = f"{row.skill:.2f}"
-    if row.seeds == 1:
-        return middle
-    return f"{middle} ({row.skill_low:.2f}…{row.skill_high:.2f})"
+    middle, low, high = map(two_digits, (row.skill, row.skill_low, row.skill_high))
+    return middle if row.seeds == 1 else f"{middle} ({low}…{high})"
+
+
+def two_digits(value: float) -> str:
+    """Write a skill; what rounds to nothing has no sign."""
+    text = f"{value:.2f}"
+    return text.lstrip("-") if float(text) == 0 else text
 
 
 def solved(row: Row) -> str:
@@ -45,9 +50,20 @@ def solved(row: Row) -> str:
 
 def steps(row: Row) -> str:
     """Write the median of steps to solve, or that it lies beyond the budget."""
+    if not row.trained:
+        return NONE
     if row.steps_to_solve is not None:
         return f"{row.steps_to_solve:.0f}"
     return f">{row.budget_steps}" if row.seeds > sum(row.failures.values()) else NONE
+
+
+def reach(row: Row) -> str:
+    """Write the longest length that was mastered; < or ≥ at the ends of what was tested."""
+    if not row.ladder:
+        return NONE
+    if row.reach is None:
+        return f"<{row.ladder[0].length}"
+    return f"≥{row.reach}" if row.reach == row.ladder[-1].length else str(row.reach)
 
 
 def off(ratio: float | None) -> str:
@@ -57,4 +73,4 @@ def off(ratio: float | None) -> str:
 
 def mark(metric: str, value: float) -> str:
     """Write a level's mark as a condition."""
-    return f"{metric} {'≥' if metric == 'accuracy' else '<'} {value:g}"
+    return f"{metric} {'≥' if PERFECT[metric] else '<'} {value:g}"

@@ -7,6 +7,8 @@ the machine's comparability key is the same.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -16,9 +18,30 @@ import msgspec
 import pandas as pd
 
 from cellbench.errors import NothingMeasuredError
-from cellbench.record import AnyLine, Measurement, Status, Trial
-from cellbench.stats import median_to_solve, middle_and_range
+from cellbench.record import AnyLine, Measurement, Rung, Status, Trial
+from cellbench.stats import median_to_solve, middle_and_range, reach
 from cellbench.store.frames import JOB, measurements_frame, trials_frame
+
+ENOUGH = 0.9
+"""The skill from which on a length counts as mastered."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What the seeds of a row come to at one length of a ladder.
+
+    Attributes:
+        length: As the generator counts it.
+        seeds: Those that have a result there.
+        skill: Their median; `skill_low` and `skill_high` the range.
+        metric: Their median.
+    """
+
+    length: int
+    seeds: int
+    skill: float
+    skill_low: float
+    skill_high: float
+    metric: float
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +51,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         id: Unique in a report.
         seeds: Trials there are, failed ones included.
         solved: Seeds that reached the mark on validation.
+        trained: Whether any trial took a training step: a baseline takes none.
         failures: Status of each trial that failed, counted.
         skill: Median over the seeds that have a test metric; `skill_low` and `skill_high`
             the range. 0 is the best that can be done without memory, 1 is perfect.
+        ladder: The same at other lengths, shortest first.
+        reach: Longest of them up to which the median skill stays above `ENOUGH`, those with a
+            result at none counted as failed; None if it does at none.
         steps_to_solve: Median over all seeds; None if half or more did not solve.
         train_sequences_per_s: Of whole training steps, at the median timed block.
         inference_sequences_per_s: Likewise, of forward passes.
@@ -70,12 +97,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cell_source: str
     seeds: int = 0
     solved: int = 0
+    trained: bool = False
     failures: dict[str, int] = {}
     skill: float | None = None
     skill_low: float | None = None
     skill_high: float | None = None
     test_metric: float | None = None
     exact_rate: float | None = None
+    ladder: tuple[Step, ...] = ()
+    reach: int | None = None
     steps_to_solve: float | None = None
     sequences_to_solve: float | None = None
     train_sequences_per_s: float | None = None
@@ -195,9 +225,13 @@ def _learned(tried: list[dict[Any, Any]]) -> dict[str, Any]:
     skill = middle_and_range(column("skill")) or (None, None, None)
     bad = Counter(t["status"] for t in tried if t["status"] != Status.OK.value)
     metric, exact = middle_and_range(column("test_metric")), middle_and_range(column("exact_rate"))
+    ladder = _ladder(column("ladder"))
     return {
+        "ladder": ladder,
+        "reach": reach([(step.length, step.skill) for step in ladder], enough=ENOUGH),
         "seeds": len(tried),
         "solved": len(column("steps_to_solve")),
+        "trained": any(column("steps")),
         "failures": dict(bad),
         "skill": skill[0],
         "skill_low": skill[1],
@@ -209,6 +243,28 @@ def _learned(tried: list[dict[Any, Any]]) -> dict[str, Any]:
         "unrolled": next((t["unrolled"] for t in tried if t["unrolled"]), ""),
         "stacked": max((t["stacked"] for t in tried), default=1),
     }
+
+
+def _ladder(ladders: Sequence[Sequence[Rung]]) -> tuple[Step, ...]:
+    """Return what the seeds come to at each length; a seed without a result there knows nothing."""
+    found: dict[int, list[Rung]] = {}
+    for rung in (rung for ladder in ladders for rung in ladder):
+        found.setdefault(rung.length, []).append(rung)
+    return tuple(_step(length, rungs) for length, rungs in sorted(found.items()))
+
+
+def _step(length: int, rungs: Sequence[Rung]) -> Step:
+    skills = [0.0 if rung.skill is None else rung.skill for rung in rungs]
+    metrics = [rung.metric for rung in rungs if rung.metric is not None]
+    middle, low, high = middle_and_range(skills) or (math.nan,) * 3
+    return Step(
+        length=length,
+        seeds=len(metrics),
+        skill=middle,
+        skill_low=low,
+        skill_high=high,
+        metric=statistics.median(metrics) if metrics else math.nan,
+    )
 
 
 def _trial_notes(tried: list[dict[Any, Any]]) -> Iterator[str]:

@@ -21,6 +21,21 @@ def median_to_solve(values: Sequence[float | None]) -> float | None:
     return middle if math.isfinite(middle) else None
 
 
+def reach(skills: Sequence[tuple[int, float | None]], *, enough: float) -> int | None:
+    """Return the longest length up to which skill is enough at every one; None if at none.
+
+    Args:
+        skills: Length and skill there, shortest first; None where there is none.
+        enough: The least skill that counts.
+    """
+    found = None
+    for length, skill in skills:
+        if skill is None or skill < enough:
+            break
+        found = length
+    return found
+
+
 def middle_and_range(values: Sequence[float]) -> tuple[float, float, float] | None:
     """Return median, least and greatest; None if there are none.
 

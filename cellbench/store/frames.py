@@ -93,6 +93,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "test_loss": trial.test_loss,
         "skill": trial.skill,
         "exact_rate": trial.exact_rate,
+        "ladder": list(trial.ladder),
         "train_s": trial.train_s,
         "unrolled": trial.unrolled,
         "captured": trial.captured,

@@ -20,6 +20,7 @@ from cellbench.plugins import CellSpec, check_buildable
 from cellbench.record import AnyLine, Level, Settings
 from cellbench.store.journal import measurements, trials
 from cellbench.sweep.plan import Job, Stack
+from cellbench.train.baselines import BaselineSpec
 from cellbench.unroll import Way
 
 OPERATIONS_PER_S = {"cpu": 5e10, "cuda": 5e12}
@@ -39,6 +40,9 @@ START_S = 8.0
 
 TIMED_S = 3.0
 """Of one measurement: the budgets of its timings together."""
+
+BASELINE_S = 10.0
+"""Of one that is not trained at all."""
 
 CALLS = 20
 """Training steps that it takes at least, warming up included."""
@@ -98,6 +102,8 @@ def reckoned_step_s(job: Job) -> float:
     The cell is not run: what it does is for workers to find out.
     """
     settings = job.settings
+    if isinstance(job.spec, BaselineSpec):
+        return BASELINE_S / settings.steps
     each_s = TRAINING * operations_a_step(job) / OPERATIONS_PER_S[settings.device]
     if not isinstance(specimen(job.spec), ParallelCell) or settings.unroll == Way.STEPWISE:
         each_s += OVERHEAD_S[settings.device]
@@ -109,6 +115,8 @@ def operations_a_step(job: Job) -> float:
 
     The parameters are counted at the sizes at which every cell has been built before, and grown.
     """
+    if isinstance(job.spec, BaselineSpec):
+        return 0.0
     parameters = sum(parameter.numel() for parameter in specimen(job.spec).parameters())
     return 2 * parameters * (job.settings.hidden / HIDDEN) ** 2 * job.task.budget.batch
 

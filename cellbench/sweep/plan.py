@@ -16,10 +16,10 @@ from cellbench.catalog import Task
 from cellbench.cells.base import Cell
 from cellbench.errors import OptionError
 from cellbench.generators.stream import Stream
-from cellbench.plugins import CellSpec
 from cellbench.record import AnyLine, Level, Settings, Status
 from cellbench.store.journal import trials
 from cellbench.sweep.match import matched
+from cellbench.train.baselines import BaselineSpec, Spec
 from cellbench.train.draws import draw
 from cellbench.train.network import Network
 from cellbench.unroll import Carrier, Way
@@ -39,12 +39,12 @@ class Job:
     """One cell on one level with one group of settings: what is measured once.
 
     Attributes:
-        spec: The cell and its options.
+        spec: The cell and its options, or a baseline.
         task: The level.
         settings: Width, steps, device, dtype.
     """
 
-    spec: CellSpec
+    spec: Spec
     task: Task
     settings: Settings
 
@@ -60,6 +60,11 @@ class Job:
             if settings[name] == usual[name]:
                 del settings[name]
         return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether there is no cell in it, and so nothing to measure."""
+        return isinstance(self.spec, BaselineSpec)
 
     @property
     def network(self) -> Network:
@@ -138,15 +143,17 @@ class Plan:
 
     Attributes:
         units: Seed by seed, so that a run cut short has something of every cell.
-        jobs: In the order of the names given.
+        jobs: To be measured, in the order of the names given: those with a cell.
+        baselines: Those without.
     """
 
     units: tuple[Unit, ...]
     jobs: tuple[Job, ...]
+    baselines: tuple[Job, ...] = ()
 
 
 def make_plan(
-    cells: Sequence[CellSpec],
+    cells: Sequence[Spec],
     tasks: Sequence[Task],
     seeds: Sequence[int],
     *,
@@ -173,7 +180,7 @@ def make_plan(
         for task in tasks:
             check_asks_at_the_end(task)
 
-    def settings(task: Task, spec: CellSpec) -> Settings:
+    def settings(task: Task, spec: Spec) -> Settings:
         found = Settings(
             hidden=hidden,
             steps=min(task.budget.steps, most_steps or task.budget.steps),
@@ -185,14 +192,18 @@ def make_plan(
             dropout=network.dropout,
             bidirectional=network.bidirectional,
         )
-        if not match:
+        if not match or isinstance(spec, BaselineSpec):
             return found
         width, budget = matched(match, network, spec, task, hidden)
         return msgspec.structs.replace(found, hidden=width, match=match, budget=budget)
 
     jobs = tuple(Job(spec, task, settings(task, spec)) for task, spec in product(tasks, cells))
     units = tuple(Unit(job, seed, time_limit_s) for seed, job in product(seeds, jobs))
-    return Plan(units, jobs)
+    return Plan(
+        units,
+        tuple(job for job in jobs if not job.is_baseline),
+        tuple(job for job in jobs if job.is_baseline),
+    )
 
 
 def check_asks_at_the_end(task: Task) -> None:

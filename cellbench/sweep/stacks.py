@@ -15,6 +15,7 @@ from cellbench.cells.base import ParallelCell
 from cellbench.cells.torch_layer import TorchLayer
 from cellbench.sweep.estimate import length_of, specimen
 from cellbench.sweep.plan import Job, Stack, Unit
+from cellbench.train.baselines import BaselineSpec
 from cellbench.unroll import Way
 from cellbench.unroll.worth import repays
 
@@ -37,6 +38,8 @@ def stack_size(job: Job, seeds: int, device: str, workers: int) -> int:
         device: As torch names it.
         workers: That train at a time.
     """
+    if isinstance(job.spec, BaselineSpec):
+        return 1
     on_gpu = device.startswith("cuda")
     alone = (TorchLayer, LayerCell) if on_gpu else (ParallelCell,)
     in_parallel = Way(job.settings.unroll) in {Way.AUTO, Way.PARALLEL}

@@ -15,6 +15,7 @@ from cellbench.record import Failure, Measurement, Point, Status, Trial
 from cellbench.sweep.costs import measure_costs
 from cellbench.sweep.failure import failure
 from cellbench.sweep.plan import Job, Stack, Unit, measurement_id
+from cellbench.train.baselines import BaselineSpec
 from cellbench.train.learned import Learned
 from cellbench.train.loop import train
 from cellbench.train.model import SequenceModel
@@ -77,8 +78,10 @@ def run_trial(
     unit: Unit, device: torch.device, *, look: Callable[[Point], None] = lambda _: None
 ) -> Trial:
     """Train one cell on one level with one seed; a failure is a trial too."""
-    started_at = now()
+    started_at, spec = now(), unit.job.spec
     try:
+        if isinstance(spec, BaselineSpec):
+            return _trial(unit, spec.learn(unit.job.task, unit.seed, device), started_at)
         learned = train(
             build(unit.job, unit.seed, device),
             unit.job.task,
@@ -113,7 +116,7 @@ def failed_trial(unit: Unit, status: Status, error: Failure, started_at: str) ->
 
 def _trial(unit: Unit, learned: Learned, started_at: str) -> Trial:
     test, status, reason = learned.test, learned.status, learned.reason
-    if test is not None and not (math.isfinite(test.loss) and math.isfinite(test.metric)):
+    if test is not None and not test.finite:
         status, reason, test = Status.DIVERGED, "the test loss was not finite", None
     solved, task, how = learned.steps_to_solve, unit.job.task, learned.how
     error = Failure(type=status.value, message=reason)

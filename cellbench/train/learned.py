@@ -56,7 +56,7 @@ class Learned:
     def note(self, step: int, train_loss: float, seen: Scores, elapsed_s: float) -> None:
         """Add a look at validation; it has diverged if anything in it is not finite."""
         self.steps = step
-        finite = math.isfinite(seen.loss) and math.isfinite(seen.metric)
+        finite = seen.finite
         point = Point(
             step=step,
             train_loss=_finite(train_loss),
@@ -67,7 +67,7 @@ class Learned:
         if point.train_loss is None:
             self.reason = f"the training loss became {train_loss:g} by step {step}"
         elif not finite:
-            self.reason = f"the validation loss was {seen.loss:g} at step {step}"
+            self.reason = f"the validation loss was {seen.loss} at step {step}"
         if self.reason:
             self.status = Status.DIVERGED
 

@@ -67,14 +67,19 @@ class Scores:
 
     Attributes:
         metric: As the level is scored, see `Generator.metric`.
-        loss: Mean over batches of what training minimises.
+        loss: Mean over batches of what training minimises; None of what gives no answers.
         exact_rate: Share of sequences with every scored position right; None where nobody can be
             right: for regression, and for what is drawn at random.
     """
 
     metric: float
-    loss: float
+    loss: float | None
     exact_rate: float | None
+
+    @property
+    def finite(self) -> bool:
+        """Whether metric and loss are numbers."""
+        return math.isfinite(self.metric) and (self.loss is None or math.isfinite(self.loss))
 
 
 class Tally:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cellbench.cells import CELLS, FAMILIES
 from cellbench.cells.about import parity
 from cellbench.cli import main
+from cellbench.train.baselines import BASELINES
 
 
 def told(*arguments: str, width: int = 80) -> str:
@@ -38,7 +39,7 @@ def test_the_list_is_there_for_programs_too() -> None:
     rows = json.loads(told("list", "cells", "--format", "json"))
     lstm = next(row for row in rows if row["id"] == "lstm")
 
-    assert {row["id"] for row in rows} == set(CELLS)
+    assert {row["id"] for row in rows} == {*CELLS, *BASELINES}
     assert (lstm["year"], lstm["form"], lstm["paper"]) == (
         1997,
         "parallel",

@@ -22,7 +22,7 @@ from cellbench.generators.base import Bits, Fields, Generator, Odds, Sets, Token
 from cellbench.generators.copying import Copying
 from cellbench.generators.drawing import as_text, drawing
 from cellbench.generators.stream import SPLITS, Stream
-from cellbench.train.position import position_only
+from cellbench.train.baselines.position_only import position_only
 
 TASKS = load_tasks()
 SHARED = {"base", "stream", "drawing"}  # modules that are no generators

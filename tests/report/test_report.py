@@ -12,7 +12,8 @@ from records import ENVIRONMENT, LEVEL, SETTINGS, measurement, timings, trial
 from rich.console import Console
 
 from cellbench.errors import NothingMeasuredError
-from cellbench.record import Failure, Memory, Parameters, Status
+from cellbench.record import Failure, Memory, Parameters, Rung, Status
+from cellbench.report import numbers
 from cellbench.report.columns import COLUMNS, columns_of
 from cellbench.report.data import to_csv, to_json
 from cellbench.report.markdown import to_markdown
@@ -294,3 +295,51 @@ def test_models_built_in_another_way_stand_apart_and_say_so(changes, said) -> No
 
     assert len(list(tables(make_rows(lines)))) == 2
     assert said in terminal(lines, width=120)
+
+
+def rungs(*skills):
+    return tuple(
+        Rung(length=length, sequences=8, skill=skill, metric=None if skill is None else skill / 2)
+        for length, skill in zip((50, 100, 200), skills, strict=True)
+    )
+
+
+def test_what_was_learned_at_other_lengths_is_a_curve_and_a_reach() -> None:
+    lines = [
+        trial(seed=0, ladder=rungs(1.0, 0.95, 0.2)),
+        trial(seed=1, ladder=rungs(0.99, 0.93, 0.95)),
+        trial(seed=2, ladder=rungs(0.98, 0.1, None)),
+    ]
+    (row,) = make_rows(lines)
+
+    assert [(step.length, step.skill, step.seeds) for step in row.ladder] == [
+        (50, 0.99, 3),
+        (100, 0.93, 3),
+        (200, 0.2, 2),
+    ]
+    assert row.reach == 100, "the longest up to which the median seed keeps 0.9"
+    assert json.loads(to_json([row]))[0]["ladder"][1]["skill_low"] == 0.1
+    assert "50: 0.99; 100: 0.93; 200: 0.2" in to_csv([row])
+
+
+@pytest.mark.parametrize(
+    ("skills", "written"),
+    [((0.5, 1.0, 1.0), "<50"), ((1.0, 0.9, 0.8), "100"), ((1.0, 1.0, 0.9), "≥200")],
+)
+def test_a_reach_says_where_it_is_at_the_end_of_what_was_tested(skills, written) -> None:
+    (row,) = make_rows([trial(ladder=rungs(*skills))])
+    headings = [column.heading for column in columns_of([row])]
+
+    assert numbers.reach(row) == written
+    assert headings[:3] == ["cell", "skill", "to"]
+
+
+def test_a_level_without_a_ladder_has_no_column_for_it() -> None:
+    assert "to" not in [column.heading for column in columns_of(make_rows([trial()]))]
+
+
+def test_a_baseline_took_no_steps() -> None:
+    (row,) = make_rows([trial("position", **UNSOLVED | {"steps": 0, "skill": -0.001})])
+
+    assert numbers.steps(row) == "–"
+    assert numbers.skill(row) == "0.00"
