@@ -2,7 +2,9 @@
 
 A task file is TOML, and data only; `tasks/copying.toml` is one to read. Its keys:
 
-    generator     name in `cellbench.generators.GENERATORS`
+    generator     name in `cellbench.generators.GENERATORS`, or of an installed package's entry
+                  point in the group `cellbench.generators`; or one of your own, FILE.py:CLASS
+                  relative to the task file, or package.module:CLASS
     version       raised when old results stop being comparable
     summary, source
     metric        "accuracy", "exact", "mse" or "excess"; see `Generator.metric`
@@ -25,7 +27,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -35,9 +37,10 @@ from typing import Annotated, Any, TypeVar, cast, final, get_type_hints
 
 import msgspec
 
-from cellbench.errors import OptionError, TaskFileError, UnknownNameError, did_you_mean
-from cellbench.generators import GENERATORS
+from cellbench.errors import OptionError, PluginError, TaskFileError, UnknownNameError, did_you_mean
 from cellbench.generators.base import Generator
+from cellbench.generators.elsewhere import Origin, find_generator, generator_names
+from cellbench.loading import described
 
 PERFECT: Mapping[str, float] = MappingProxyType(
     {"accuracy": 1.0, "exact": 1.0, "mse": 0.0, "excess": 0.0}
@@ -97,6 +100,7 @@ class Task:
         budget: How long a cell may learn.
         ladder: Lengths at which what was learned is tested besides.
         digest: Of all the above that decides a result: not of the id or the texts.
+        origin: Of a generator that is not ours; None of ours.
     """
 
     id: str
@@ -112,6 +116,14 @@ class Task:
     budget: Budget
     digest: str
     ladder: tuple[int, ...] = ()
+    origin: Origin | None = None
+
+    def __reduce__(self) -> tuple[Callable[[Settings], Task], tuple[Settings]]:
+        """Travel to another process, which finds a generator that is not ours by itself."""
+        fields = _fields_of(self)
+        if self.origin:
+            fields["generator"] = self.settings
+        return _arrived, (fields,)
 
     @property
     def settings(self) -> Settings:
@@ -154,6 +166,17 @@ class Suite:
     levels: tuple[str, ...]
 
 
+def _arrived(fields: Settings) -> Task:
+    """Make a task of what came from another process."""
+    origin: Origin | None = fields["origin"]
+    if origin:
+        kind, now = find_generator(origin.name, origin.root)
+        if now != origin:
+            raise PluginError(f"The source of {origin.name} has changed: start again.")
+        fields = fields | {"generator": kind(**fields["generator"])}
+    return Task(**fields)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _File:
     """A task file's own keys and their types."""
@@ -189,24 +212,29 @@ class _SuiteEntry:
 # --- one file ---------------------------------------------------------------------------
 
 
-def parse_task_file(name: str, text: str, *, where: str = "") -> dict[str, Task]:
+def parse_task_file(
+    name: str, text: str, *, where: str = "", root: Path | None = None
+) -> dict[str, Task]:
     """Return the tasks that the text of task file `name` describes, by id.
 
     Args:
         name: Of the file, without `.toml`.
         text: Its contents.
         where: What messages call the file; `tasks/<name>.toml` by default.
+        root: The folder to which a generator's file is relative; the current one if None.
 
     Raises:
         TaskFileError: The text is not TOML, lacks or misspells a key, or gives a value
             that cannot be used.
+        PluginError: A generator that is not ours cannot be used.
     """
     where = where or f"tasks/{name}.toml"
     file = _read(where, text)
+    kind, origin = _found_generator(where, file.generator, (root or Path.cwd()).absolute())
     _check_names(where, {"file": [name], "level": file.levels, "variant": file.variants})
     families = {name: ""} | {f"{name}-{variant}": variant for variant in file.variants}
     return {
-        f"{family}/{level}": _task(where, file, family, variant, level)
+        f"{family}/{level}": _task(where, file, kind, origin, family, variant, level)
         for family, variant in families.items()
         for level in file.levels
     }
@@ -217,9 +245,6 @@ def _read(where: str, text: str) -> _File:
     table = _toml(where, text)
     _check_keys(where, table, _File)
     file = _convert(where, "", table, _File)
-    if file.generator not in GENERATORS:
-        hint = did_you_mean(file.generator, GENERATORS)
-        raise TaskFileError(f"{where}: there is no generator named {file.generator!r}{hint}")
     if file.metric not in PERFECT:
         known = ", ".join(PERFECT)
         raise TaskFileError(f"{where}: metric must be one of {known}, not {file.metric!r}.")
@@ -230,10 +255,29 @@ def _read(where: str, text: str) -> _File:
     return file
 
 
-def _task(where: str, file: _File, family: str, variant: str, level: str) -> Task:
+def _found_generator(where: str, name: str, root: Path) -> tuple[type[Generator], Origin | None]:
+    """Return the generator of a task file, and where it comes from if it is not ours."""
+    try:
+        return find_generator(name, root)
+    except UnknownNameError:
+        hint = did_you_mean(name, generator_names())
+        raise TaskFileError(f"{where}: there is no generator named {name!r}{hint}") from None
+    except PluginError as error:
+        raise PluginError(f"{where}: {error}") from error
+
+
+def _task(  # noqa: PLR0917 -- what a file and a place in it are
+    where: str,
+    file: _File,
+    kind: type[Generator],
+    origin: Origin | None,
+    family: str,
+    variant: str,
+    level: str,
+) -> Task:
     """Return the task of one level of one variant; without a variant, of the file itself."""
     texts = _texts(where, file, variant)
-    generator = _generator(where, file, variant, level)
+    generator = _generator(where, file, kind, variant, level)
     solved = _solved(where, file, level, generator)
     budget = _budget(where, file, level)
     ladder = _ladder(where, file, level, generator)
@@ -250,7 +294,8 @@ def _task(where: str, file: _File, family: str, variant: str, level: str) -> Tas
         solved=solved,
         budget=budget,
         ladder=ladder,
-        digest=_digest(file, generator, solved, budget, ladder),
+        digest=_digest(file, generator, origin, solved, budget, ladder),
+        origin=origin,
     )
 
 
@@ -262,9 +307,10 @@ def _texts(where: str, file: _File, variant: str) -> dict[str, str]:
     }
 
 
-def _generator(where: str, file: _File, variant: str, level: str) -> Generator:
+def _generator(
+    where: str, file: _File, kind: type[Generator], variant: str, level: str
+) -> Generator:
     """Make the generator: settings of [fixed], then the variant's, then the level's."""
-    kind = GENERATORS[file.generator]
     types = get_type_hints(kind)
     known = _field_names(kind)
     tables = (
@@ -290,6 +336,8 @@ def _generator(where: str, file: _File, variant: str, level: str) -> Generator:
         generator = kind(**settings)
     except OptionError as error:
         raise TaskFileError(f"{where}, level {level}: {error}") from None
+    except Exception as error:
+        raise PluginError(f"{where}, level {level}: {described(error)}.") from error
     return generator
 
 
@@ -344,8 +392,13 @@ def _ladder(where: str, file: _File, level: str, generator: Generator) -> tuple[
     return tuple(ladder)
 
 
-def _digest(
-    file: _File, generator: Generator, solved: float, budget: Budget, ladder: tuple[int, ...]
+def _digest(  # noqa: PLR0917 -- all that decides a result
+    file: _File,
+    generator: Generator,
+    origin: Origin | None,
+    solved: float,
+    budget: Budget,
+    ladder: tuple[int, ...],
 ) -> str:
     """Return the SHA-256 of all that decides a result."""
     decides: Settings = {
@@ -356,8 +409,10 @@ def _digest(
         "settings": _fields_of(generator),
         "budget": _fields_of(budget),
     }
-    if ladder:  # a key that came later counts where it is used
+    if ladder:  # keys that came later count where they are used
         decides["ladder"] = ladder
+    if origin:
+        decides["source"] = origin.digest
     text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -550,7 +605,7 @@ def _own(path: str, level: str) -> list[Task]:
         raise TaskFileError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise TaskFileError(f"{path} is not TOML: {error}.") from None
-    tasks = parse_task_file(file.stem, text, where=path)
+    tasks = parse_task_file(file.stem, text, where=path, root=file.parent)
     plain = [task for task in tasks.values() if task.family == file.stem]
     if not level:
         return plain

@@ -18,22 +18,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
-import importlib.abc
-import importlib.util
 import inspect
 import keyword
 import math
 import re
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import MappingProxyType, ModuleType
-from typing import Any, NamedTuple, final
+from types import MappingProxyType
+from typing import NamedTuple, final
 
 import torch
 from torch import nn
@@ -42,6 +36,7 @@ from cellbench.cells import CELLS
 from cellbench.cells.adapter import as_cell
 from cellbench.cells.base import Cell
 from cellbench.errors import OptionError, PluginError, UnknownNameError, did_you_mean
+from cellbench.loading import described, installed, load_named, load_point
 
 GROUP = "cellbench.cells"
 
@@ -103,7 +98,7 @@ class CellSpec:
         except Exception as error:
             raise PluginError(
                 f"{self.text} cannot be built with {sizes}: "
-                f"{_described(error, _file_of(self.factory))}. A constructor is called with "
+                f"{described(error, _file_of(self.factory))}. A constructor is called with "
                 "(input_size, hidden_size, **options)."
             ) from error
         raise PluginError(
@@ -181,7 +176,7 @@ def split_cells(text: str) -> list[str]:
 
 def cell_names() -> list[str]:
     """Return the names of our own cells and of installed ones, which are not imported."""
-    return sorted({*CELLS, *_installed()})
+    return sorted({*CELLS, *installed(GROUP)})
 
 
 def read_cell(expression: str) -> tuple[str, Mapping[str, object], str]:
@@ -339,113 +334,12 @@ def _as_written(value: object) -> str:
 def _find(name: str, root: Path) -> Factory:
     if name in CELLS:
         return CELLS[name]
-    where, colon, attribute = name.rpartition(":")
-    if colon:
-        module = _load_file(where, root) if where.endswith(".py") else _load_module(where)
-        return _checked(name, _attribute(module, where, attribute))
-    if name.endswith(".py"):
-        raise PluginError(f"{name} is a file: name the class in it, as in {name}:MyCell.")
-    points = _installed().get(name)
+    if ":" in name or name.endswith(".py"):
+        return _checked(name, load_named(name, root, "cell"))
+    points = installed(GROUP).get(name)
     if points is None:
         raise UnknownNameError("cell", name, cell_names())
-    return _checked(name, _load_point(name, points))
-
-
-def _load_file(where: str, root: Path) -> ModuleType:
-    """Import a file under a name of its own, once for each content it ever had."""
-    path = root / Path(where).expanduser()
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        problem = error.strerror or type(error).__name__
-        raise PluginError(f"{where} cannot be read: {problem}. It was looked for in {root}.") from (
-            error
-        )
-    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + source).hexdigest()
-    name = f"_cellbench_file_{digest[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_loader(name, _OneFile(path, source), origin=str(path))
-    assert spec is not None  # noqa: S101 -- it is None only without a loader
-    module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(path)
-    _run(where, spec.loader, module, path)
-    return module
-
-
-def _run(where: str, loader: Any, module: ModuleType, path: Path) -> None:
-    """Execute a module whose neighbours can be imported; forget it again if it fails."""
-    sys.modules[module.__name__] = module
-    sys.path.append(str(path.parent))  # last: a neighbour called `random.py` shadows nothing
-    try:
-        loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
-        raise PluginError(f"{where} failed to import: {_described(error, path)}.") from error
-    finally:
-        sys.path.remove(str(path.parent))
-
-
-class _OneFile(importlib.abc.SourceLoader):
-    """Compiles what was read and digested; never bytecode that may be older."""
-
-    def __init__(self, path: Path, source: bytes) -> None:
-        self.path = path
-        self.source = source
-
-    def get_filename(self, fullname: str) -> str:
-        del fullname
-        return str(self.path)
-
-    def get_data(self, path: str | bytes) -> bytes:
-        if Path(str(path)) != self.path:
-            raise FileNotFoundError(path)
-        return self.source
-
-
-def _load_module(where: str) -> ModuleType:
-    try:
-        return importlib.import_module(where)
-    except (Exception, SystemExit) as error:
-        missing = isinstance(error, ModuleNotFoundError) and where.startswith(error.name or where)
-        advice = " Is it installed? A file is named with its .py." if missing else ""
-        raise PluginError(f"{where} failed to import: {_described(error)}.{advice}") from error
-
-
-def _attribute(module: ModuleType, where: str, attribute: str) -> object:
-    if hasattr(module, attribute):
-        return getattr(module, attribute)
-    classes = [name for name, value in vars(module).items() if isinstance(value, type)]
-    raise PluginError(f"{where} has no class {attribute!r}{did_you_mean(attribute, classes)}")
-
-
-def _installed() -> dict[str, list[EntryPoint]]:
-    """Return the entry points of each name; more than one only if packages clash."""
-    found: dict[str, list[EntryPoint]] = {}
-    for point in entry_points(group=GROUP):
-        found.setdefault(point.name, []).append(point)
-    return found
-
-
-def _load_point(name: str, points: list[EntryPoint]) -> object:
-    packages = sorted({_package(point) for point in points})
-    if len(packages) > 1:
-        raise PluginError(
-            f"{' and '.join(packages)} both have a cell named {name!r}: uninstall one, or name "
-            f"the class itself: {' or '.join(sorted(point.value for point in points))}."
-        )
-    try:
-        loaded: object = points[0].load()
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"Cell {name!r} of {packages[0]} ({points[0].value}) failed to import: "
-            f"{_described(error)}. Update or uninstall {packages[0]}."
-        ) from error
-    return loaded
-
-
-def _package(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "an unknown package"
+    return _checked(name, load_point(name, points, "cell"))
 
 
 def _checked(name: str, found: object) -> Factory:
@@ -542,19 +436,3 @@ def _file_digest(name: str, factory: Factory) -> str:
             "seen: define the cell as a class in a file."
         ) from error
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
-
-
-def _described(error: BaseException, path: Path | None = None) -> str:
-    """Return type, first line of the message, and where: in `path`, if it passed there."""
-    message = str(error).partition("\n")[0]
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
-    machinery = (__file__, importlib.__file__)
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in machinery and not frame.filename.startswith("<frozen importlib")
-    ]
-    inside = [frame for frame in frames if frame.filename == str(path)] or frames
-    where = f" ({Path(inside[-1].filename).name}, line {inside[-1].lineno})" if inside else ""
-    return f"{type(error).__name__}: {message}{where}"

@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import subprocess
+import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 
 import pytest
+import torch
 
+from cellbench import loading
 from cellbench.catalog import (
     Budget,
     find_suite,
@@ -20,7 +25,9 @@ from cellbench.catalog import (
     parse_task_file,
     resolve,
 )
-from cellbench.errors import OptionError, TaskFileError, UnknownNameError
+from cellbench.errors import OptionError, PluginError, TaskFileError, UnknownNameError
+from cellbench.generators.stream import Stream
+from cellbench.loading import load_named
 
 GOOD = """
 generator = "adding"
@@ -583,3 +590,110 @@ def test_every_mistake_in_the_suites_says_what_and_where(text, message) -> None:
         parse_suites(text, load_tasks())
 
     assert str(caught.value).startswith(message)
+
+
+# --- generators of one's own ------------------------------------------------------------
+
+ECHO = '''
+from dataclasses import dataclass
+import torch
+from cellbench.generators.base import Batch, Generator, Tokens
+from cellbench.options import whole
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo(Generator):
+    """Say the first bit again at the end."""
+
+    length: int
+
+    def __post_init__(self):
+        whole("length", self.length, low=2)
+
+    reads = answers = property(lambda self: Tokens(2))
+
+    def sample(self, stream, index):
+        bits = stream.integers("bits", index, self.length, below=2)
+        asked = torch.zeros_like(bits).bool()
+        asked[-1] = True
+        return Batch(bits, bits[:1].expand_as(bits).clone(), asked, asked)
+
+    def trivial(self):
+        return 0.5
+
+    def oracle(self, inputs):
+        return inputs[:1].expand_as(inputs)
+
+class NoGenerator: ...
+class Half(Generator): ...
+'''
+
+OWN = GOOD.replace('"adding"', '"echo.py:Echo"').replace('"mse"', '"accuracy"')
+OWN = OWN.replace("solved = 0.01", "solved = 0.99").replace('positions = "halves"\n', "")
+OWN = OWN.partition("[variants")[0]
+
+
+@pytest.fixture
+def own(tmp_path):
+    (tmp_path / "echo.py").write_text(ECHO)
+    (tmp_path / "echoes.toml").write_text(OWN)
+    return tmp_path / "echoes.toml"
+
+
+def test_a_generator_may_be_in_a_file_beside_the_task_file(own) -> None:
+    (short, _) = resolve(str(own))
+    batch = short.generator.sample(Stream(0, "train"), torch.arange(4))
+
+    assert (short.id, short.settings) == ("echoes/short", {"length": 10})
+    assert torch.equal(batch.targets[-1], batch.inputs[0])
+
+
+def test_it_travels_to_a_process_that_knows_nothing_of_it(own) -> None:
+    (short, _) = resolve(str(own))
+    sent = pickle.dumps(short)
+    found = "import pickle, sys; print(pickle.load(sys.stdin.buffer).settings)"
+    done = subprocess.run([sys.executable, "-c", found], input=sent, capture_output=True)  # noqa: PLW1510
+
+    assert done.stdout.decode().strip() == "{'length': 10}", done.stderr.decode()
+
+
+def test_a_change_in_its_file_is_another_task_and_does_not_travel(own) -> None:
+    before = resolve(str(own))[0]
+    sent = pickle.dumps(before)
+    (own.parent / "echo.py").write_text(ECHO + "# changed\n")
+
+    assert resolve(str(own))[0].digest != before.digest
+    with pytest.raises(PluginError, match="has changed: start again"):
+        pickle.loads(sent)  # noqa: S301 -- our own
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("echo.py:Ehco", "has no class 'Ehco'; did you mean 'Echo'?"),
+        ("echo.py", "name the class in it, as in echo.py:MyGenerator"),
+        ("nowhere.py:Echo", "nowhere.py cannot be read"),
+        ("echo.py:NoGenerator", "is no generator: derive it from"),
+        ("echo.py:Half", "is abstract: it must define answers, oracle, reads, sample, trivial"),
+        ("ehco", "there is no generator named 'ehco'"),
+    ],
+)
+def test_a_generator_that_is_none_is_refused(own, name, told) -> None:
+    own.write_text(OWN.replace("echo.py:Echo", name))
+    with pytest.raises((PluginError, TaskFileError)) as error:
+        resolve(str(own))
+
+    assert str(own) in str(error.value)
+    assert told in str(error.value)
+
+
+def test_a_generator_of_an_installed_package_is_found_by_its_name(own, monkeypatch) -> None:
+    class Point(EntryPoint):
+        def load(self):
+            return load_named("echo.py:Echo", own.parent, "generator")
+
+    monkeypatch.setattr(
+        loading, "entry_points", lambda *, group: [Point()] * (group == Point.group)
+    )
+    own.write_text(OWN.replace("echo.py:Echo", "echo"))
+
+    assert resolve(str(own))[0].settings == {"length": 10}

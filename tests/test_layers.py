@@ -12,7 +12,7 @@ import cellbench
 
 FLOORS = [
     {"errors"},
-    {"record", "options"},
+    {"record", "options", "loading"},
     {"cells", "generators", "stats", "measure"},
     {"catalog", "plugins", "unroll", "store"},
     {"train", "probes", "learners", "testing"},

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from cellbench import plugins
+from cellbench import loading, plugins
 from cellbench.cells import CELLS
 from cellbench.cells.base import Cell
 from cellbench.cells.rnn import RNN
@@ -115,7 +115,7 @@ def install(monkeypatch):
 
     def install(*points: Point) -> None:
         monkeypatch.setattr(
-            plugins, "entry_points", lambda *, group: [p for p in points if p.group == group]
+            loading, "entry_points", lambda *, group: [p for p in points if p.group == group]
         )
 
     return install
