@@ -80,7 +80,7 @@ class DelayLine(Generator):
         return Batch(inputs, targets, scored, scored)
 
     def trivial(self) -> float:
-        return self._power / 4**self._shift
+        return self._power * 0.25**self._shift
 
     def oracle(self, inputs: Float[Tensor, "time batch 1"]) -> Float[Tensor, "time batch 1"]:
         """Turn the signal round by the lag, and blank what came in at the start."""

@@ -84,7 +84,8 @@ def fingerprints(pixels: Tensor) -> Int[Tensor, "images"]:
     hashes = (hashlib.sha256(f"pixel {n}".encode()).digest() for n in range(pixels.shape[1]))
     weights = [int.from_bytes(one[:8], "little", signed=True) | 1 for one in hashes]
     weight = torch.tensor(weights, device=pixels.device)
-    return torch.cat([(some.long() * weight).sum(dim=1) for some in pixels.split(4096)])
+    pieces = torch.split(pixels, 4096)
+    return torch.cat([(some.long() * weight).sum(dim=1) for some in pieces])
 
 
 def missing_file(folder: str) -> str:
@@ -146,7 +147,7 @@ def _without_repeats(learn: ImageSet, test: ImageSet) -> tuple[ImageSet, ImageSe
     firsts = {one: place for place, one in reversed(list(enumerate(prints)))}
     first = torch.zeros(len(prints), dtype=torch.bool)
     first[list(firsts.values())] = True
-    here, there = first.split([len(learn.labels), len(test.labels)])
+    here, there = first[: len(learn.labels)], first[len(learn.labels) :]
     return learn.at(here.nonzero().flatten()), test.at(there.nonzero().flatten())
 
 

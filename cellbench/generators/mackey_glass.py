@@ -36,8 +36,8 @@ class MackeyGlass(Generator):
 
     The series is x' = .2 x(t-17) / (1 + x(t-17)**10) - .1 x, read once every unit of time,
     less its mean, divided by its deviation: those of the stretch to learn from. A sequence is
-    a window of one long series, at a place that is drawn; for each split there is a stretch
-    of 2**14 values, and no two splits share a value.
+    a window of one long series, at a place that is drawn; each split has its own
+    stretch of 2**14 values, and no two stretches meet.
 
     Who sees no input answers the mean of training, and errs by the variance about it of
     the answers of all windows of the test stretch, which is counted.

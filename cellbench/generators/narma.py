@@ -98,8 +98,8 @@ class Narma(Generator):
             twentieths = twentieths + 30 * now * then + 2 * _ONE**2
             past.append((twentieths // (20 * _ONE)).clamp(max=_ONE))
         states = torch.stack(past[ORDER:])
-        step = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
-        return _scaled(states, (step >= self.washout).expand_as(states))
+        steps = torch.arange(len(inputs), device=inputs.device).unsqueeze(1)
+        return _scaled(states, (steps >= self.washout).expand_as(states))
 
     def at_length(self, length: int) -> Narma:
         return dataclasses.replace(self, length=length)

@@ -31,6 +31,8 @@ SHARED = {
     "drawing",
     "bits",
     "gaussian",
+    "images",
+    "images",
     "places",
 }  # modules that are no generators
 EASIEST = {task.family: task for task in reversed(TASKS.values())}  # one level a family
