@@ -7,12 +7,34 @@ from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
+from cellbench.generators.copy_first import CopyFirst
 from cellbench.generators.copying import Copying
+from cellbench.generators.delay_line import DelayLine
+from cellbench.generators.denoising import Denoising
+from cellbench.generators.denoising_copy import DenoisingCopy
+from cellbench.generators.digits import Digits
+from cellbench.generators.mackey_glass import MackeyGlass
+from cellbench.generators.n_back import NBack
+from cellbench.generators.narma import Narma
+from cellbench.generators.ntm_copy import NtmCopy
+from cellbench.generators.repeat_copy import RepeatCopy
+from cellbench.generators.repeat_previous import RepeatPrevious
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "copy_first": CopyFirst,
         "copying": Copying,
+        "delay_line": DelayLine,
+        "denoising": Denoising,
+        "denoising_copy": DenoisingCopy,
+        "digits": Digits,
+        "mackey_glass": MackeyGlass,
+        "n_back": NBack,
+        "narma": Narma,
+        "ntm_copy": NtmCopy,
+        "repeat_copy": RepeatCopy,
+        "repeat_previous": RepeatPrevious,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
