@@ -688,11 +688,14 @@ def test_a_generator_that_is_none_is_refused(own, name, told) -> None:
 
 def test_a_generator_of_an_installed_package_is_found_by_its_name(own, monkeypatch) -> None:
     class Point(EntryPoint):
+        dist = None  # type: ignore[assignment]
+
         def load(self):
             return load_named("echo.py:Echo", own.parent, "generator")
 
+    point = Point("echo", "echo:Echo", "cellbench.generators")
     monkeypatch.setattr(
-        loading, "entry_points", lambda *, group: [Point()] * (group == Point.group)
+        loading, "entry_points", lambda *, group: [point] if group == point.group else []
     )
     own.write_text(OWN.replace("echo.py:Echo", "echo"))
 
