@@ -9,7 +9,8 @@ A task file is TOML, and data only; `tasks/copying.toml` is one to read. Its key
     solved        the mark to reach on validation
     [fixed]       settings that are the same at every level
     ladder        lengths at which what was learned is tested besides, if any
-    [levels]      name = settings, and perhaps `budget = {...}`, `ladder = [...]` where it differs
+    [levels]      name = settings, and perhaps `budget = {...}`, `ladder = [...]` and `solved = x`
+                  where they differ
     [budget]      see `Budget`
     [variants.X]  settings in place of those of [fixed]; perhaps its own summary and source
 
@@ -45,7 +46,7 @@ PERFECT: Mapping[str, float] = MappingProxyType(
 
 _SUITES = "suites"
 _TEXTS = ("summary", "source")
-_BESIDES = ("budget", "ladder")  # what a level may have that is no setting of a generator
+_BESIDES = ("budget", "ladder", "solved")  # what a level may have that is no setting of a generator
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 _OWN_FILE = re.compile(r"(.+\.toml)(?::(.+))?")
 _T = TypeVar("_T")
@@ -233,6 +234,7 @@ def _task(where: str, file: _File, family: str, variant: str, level: str) -> Tas
     """Return the task of one level of one variant; without a variant, of the file itself."""
     texts = _texts(where, file, variant)
     generator = _generator(where, file, variant, level)
+    solved = _solved(where, file, level, generator)
     budget = _budget(where, file, level)
     ladder = _ladder(where, file, level, generator)
     return Task(
@@ -245,10 +247,10 @@ def _task(where: str, file: _File, family: str, variant: str, level: str) -> Tas
         generator_name=file.generator,
         generator=generator,
         metric=file.metric,
-        solved=file.solved,
+        solved=solved,
         budget=budget,
         ladder=ladder,
-        digest=_digest(file, generator, budget, ladder),
+        digest=_digest(file, generator, solved, budget, ladder),
     )
 
 
@@ -288,11 +290,18 @@ def _generator(where: str, file: _File, variant: str, level: str) -> Generator:
         generator = kind(**settings)
     except OptionError as error:
         raise TaskFileError(f"{where}, level {level}: {error}") from None
-    _check_metric(f"{where}, level {level}", file, generator)
     return generator
 
 
-def _check_metric(where: str, file: _File, generator: Generator) -> None:
+def _solved(where: str, file: _File, level: str, generator: Generator) -> float:
+    """Return the mark to reach: the level's own, or the file's."""
+    given = file.levels[level].get("solved", file.solved)
+    solved = _convert(where, f"levels.{level}.solved", given, float)
+    _check_metric(f"{where}, level {level}", file, generator, solved)
+    return solved
+
+
+def _check_metric(where: str, file: _File, generator: Generator, solved: float) -> None:
     """Raise unless the metric fits the answers, and the mark is better than trivial."""
     fitting = generator.metric
     if file.metric != fitting:
@@ -300,9 +309,9 @@ def _check_metric(where: str, file: _File, generator: Generator) -> None:
             f"{where}: generator {file.generator!r} is scored by {fitting}, not {file.metric}."
         )
     trivial, perfect = generator.trivial(), PERFECT[file.metric]
-    if not 0 < (file.solved - trivial) / (perfect - trivial) <= 1:
+    if not 0 < (solved - trivial) / (perfect - trivial) <= 1:
         raise TaskFileError(
-            f"{where}: solved = {file.solved:g} must be better than {trivial:g}, which takes "
+            f"{where}: solved = {solved:g} must be better than {trivial:g}, which takes "
             f"no memory, and no better than {perfect:g}, which is perfect."
         )
 
@@ -335,13 +344,15 @@ def _ladder(where: str, file: _File, level: str, generator: Generator) -> tuple[
     return tuple(ladder)
 
 
-def _digest(file: _File, generator: Generator, budget: Budget, ladder: tuple[int, ...]) -> str:
+def _digest(
+    file: _File, generator: Generator, solved: float, budget: Budget, ladder: tuple[int, ...]
+) -> str:
     """Return the SHA-256 of all that decides a result."""
     decides: Settings = {
         "generator": file.generator,
         "version": file.version,
         "metric": file.metric,
-        "solved": file.solved,
+        "solved": solved,
         "settings": _fields_of(generator),
         "budget": _fields_of(budget),
     }

@@ -103,6 +103,20 @@ def test_a_level_replaces_only_what_it_names_of_the_budget() -> None:
     assert tasks["sum-any/long"].budget == tasks["sum/long"].budget
 
 
+def test_a_level_may_have_its_own_mark() -> None:
+    own = changed(("length = 10 }", "length = 10, solved = 0.1 }"))
+    tasks = parse_task_file("sum", own)
+
+    assert {name: task.solved for name, task in tasks.items()} == {
+        "sum/short": 0.1,
+        "sum/long": 0.01,
+        "sum-any/short": 0.1,
+        "sum-any/long": 0.01,
+    }
+    assert "solved" not in tasks["sum/short"].settings
+    assert digests(changed(("length = 10 }", "length = 10, solved = 0.01 }"))) == digests(GOOD)
+
+
 def test_a_variant_replaces_settings_and_perhaps_the_texts() -> None:
     task = parse_task_file("sum", GOOD)["sum-any/short"]
 
@@ -185,6 +199,7 @@ def test_words_do_not_change_a_digest(edit) -> None:
         (("batch = 64", "batch = 32"), EVERY),
         (("clip = 1.0", "clip = 2.0"), EVERY),
         (("length = 10 ", "length = 11 "), {"sum/short", "sum-any/short"}),
+        (("length = 10 ", "length = 10, solved = 0.1 "), {"sum/short", "sum-any/short"}),
         (("steps = 500", "steps = 600"), {"sum/long", "sum-any/long"}),
         (("steps = 200", "steps = 300"), {"sum/short", "sum-any/short"}),
         (('"any"', '"halves"'), {"sum-any/short", "sum-any/long"}),
@@ -280,6 +295,17 @@ def test_a_digest_is_the_same_on_every_machine_and_day() -> None:
         (
             ("steps = 500", "steps = 1.5"),
             "tasks/sum.toml: levels.long.budget.steps: expected `int`, got `float`.",
+        ),
+        (
+            ("length = 10 }", "length = 10, solved = 0.2 }"),
+            (
+                "tasks/sum.toml, level short: solved = 0.2 must be better than 0.166667, which "
+                "takes no memory, and no better than 0, which is perfect."
+            ),
+        ),
+        (
+            ("length = 10 }", 'length = 10, solved = "0.1" }'),
+            "tasks/sum.toml: levels.short.solved: expected `float`, got `str`.",
         ),
         (
             ("budget = { steps = 500 }", "budget = 500"),
