@@ -110,7 +110,7 @@ class CountedStream(Generator):
         kinds = torch.zeros(self.most, dtype=torch.int64, device="cpu")
         for place in at:
             kinds = kinds * len(GLYPHS) + _texts(self.most)[place]
-        shares = kinds.unique(return_counts=True)[1].double() / self.most
+        shares = torch.unique(kinds, return_counts=True)[1].double() / self.most
         return float(bits_of(shares).sum())
 
     def _shared(self, one: int, other: int) -> float:
@@ -136,9 +136,8 @@ def _nats(most: int, order: str) -> Float[Tensor, "length strings"]:
     fit = torch.full((most,), most, dtype=torch.int64, device="cpu")
     rows = []
     for place in places(order, len(texts)):
-        kind, counts = (kind * len(GLYPHS) + texts[place]).unique(
-            return_inverse=True, return_counts=True
-        )[1:]
+        kinds = kind * len(GLYPHS) + texts[place]
+        _, kind, counts = torch.unique(kinds, return_inverse=True, return_counts=True)
         still = counts[kind]
         rows.append((fit / still).double().log())
         fit = still

@@ -113,7 +113,8 @@ def held(fresh: Int[Tensor, "steps *rest"], renewed: Tensor) -> Int[Tensor, "ste
 
 def bits_of(chances: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """Return the summands of an entropy: nothing for what cannot happen."""
-    return -torch.special.xlogy(chances, chances) / math.log(2)
+    nats: Tensor = torch.special.entr(chances)
+    return nats / math.log(2)
 
 
 def shared_bits(symbols: int, kept: float) -> float:

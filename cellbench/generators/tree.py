@@ -95,7 +95,7 @@ class Tree(Generator):
     @property
     def length(self) -> int:
         """Leaves."""
-        return self.branching**self.depth
+        return int(self.branching**self.depth)
 
     @property
     def reads(self) -> Reads:
@@ -207,8 +207,9 @@ def _log_chance(
     """Return the logarithm of the chance of what leaves show; ones, where they show nothing."""
     logarithm = leaves.new_zeros(leaves.shape[0], leaves.shape[2])
     while leaves.shape[1] > 1:
-        families = _copied(leaves, keep).unflatten(1, (-1, branching))
-        leaves = families.prod(2)
+        time, places_left, batch, symbols = leaves.shape
+        family = (time, places_left // branching, branching, batch, symbols)
+        leaves = _copied(leaves, keep).view(family).prod(2)
         total = leaves.sum(3, keepdim=True)
         logarithm = logarithm + total.log().sum((1, 3))
         leaves = leaves / total
