@@ -57,9 +57,10 @@ def _children(
     size = branching**height
     told = when.view(-1, size * branching).argsort(1)  # below each node, the leaf told k-th
     told_to = torch.nn.functional.one_hot(told // size, branching).cumsum(1)
-    counts: Tensor = torch.nn.functional.pad(told_to, (0, 0, 1, 0))  # [node, told, child]
+    counts = torch.nn.functional.pad(told_to, (0, 0, 1, 0))  # [node, told, child]
     node = torch.arange(len(counts) * branching).view(-1, 1, branching)
-    return (node * (size + 1) + counts).flatten(0, 1)
+    numbers: Tensor = node * (size + 1) + counts
+    return numbers.flatten(0, 1)
 
 
 def _siblings(
@@ -68,7 +69,8 @@ def _siblings(
     """Return the messages of this height that stand beside the asked one, at each step."""
     size = branching**height
     counts = before.view(len(before), -1, size).sum(2)  # [step, node]
-    node: Tensor = asked // size
+    node = asked // size
     beside = (torch.arange(1, branching) + node.unsqueeze(1)) % branching
     others: Tensor = (node // branching * branching).unsqueeze(1) + beside
-    return others * (size + 1) + counts.gather(1, others)
+    numbers: Tensor = others * (size + 1) + counts.gather(1, others)
+    return numbers
