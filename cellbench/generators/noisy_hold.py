@@ -104,7 +104,11 @@ class NoisyHold(Generator):
         return asked(text, self.order, self.symbols, self._nats(text))
 
     def trivial(self) -> float:
-        """Return what the places tell of each other: nothing of it is known."""
+        """Return what the places tell of each other: nothing of it is known.
+
+        Exact up to length 8, or above 2 symbols; else to 1e-4 bits, since strengths that are next
+        to each other are put together.
+        """
         return self.length * math.log2(self.symbols) - self.entropy()
 
     def controls(self) -> Mapping[str, float]:
