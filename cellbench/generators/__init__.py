@@ -19,6 +19,13 @@ from cellbench.generators.narma import Narma
 from cellbench.generators.ntm_copy import NtmCopy
 from cellbench.generators.repeat_copy import RepeatCopy
 from cellbench.generators.repeat_previous import RepeatPrevious
+from cellbench.generators.bracket_stream import BracketStream
+from cellbench.generators.copying import Copying
+from cellbench.generators.counted_stream import CountedStream
+from cellbench.generators.dynamic_ngrams import DynamicNgrams
+from cellbench.generators.lag_copy import LagCopy
+from cellbench.generators.noisy_hold import NoisyHold
+from cellbench.generators.tree import Tree
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
@@ -35,6 +42,13 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "ntm_copy": NtmCopy,
         "repeat_copy": RepeatCopy,
         "repeat_previous": RepeatPrevious,
+        "bracket_stream": BracketStream,
+        "copying": Copying,
+        "counted_stream": CountedStream,
+        "dynamic_ngrams": DynamicNgrams,
+        "lag_copy": LagCopy,
+        "noisy_hold": NoisyHold,
+        "tree": Tree,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
