@@ -73,4 +73,5 @@ def off(ratio: float | None) -> str:
 
 def mark(metric: str, value: float) -> str:
     """Write a level's mark as a condition."""
-    return f"{metric} {'≥' if PERFECT[metric] else '<'} {value:g}"
+    unit = " bits" if metric == "excess" else ""
+    return f"{metric} {'≥' if PERFECT[metric] else '<'} {value:g}{unit}"
