@@ -117,9 +117,9 @@ class MultiQueryRecall(Generator):
         """Return random ids, none of which is one of `keys`."""
         rest = self.length - 2 * self.pairs
         ids = stream.integers("fillers", index, rest, below=self.vocabulary)
-        shift = index.new_zeros((self.vocabulary, len(index)))
-        shift.scatter_(0, keys, self._first_value)
-        return ids.add_(shift.gather(0, ids))
+        shown = keys.new_zeros((self.vocabulary, len(index)), dtype=torch.bool)
+        shown.scatter_(0, keys, value=True)
+        return ids.add_(shown.gather(0, ids) * self._first_value)
 
     def _gaps(self, stream: Stream, index: Int[Tensor, "batch"]) -> Int[Tensor, "pairs batch"]:
         """Return a gap of each key: one pick after the other, of what is left."""
