@@ -62,3 +62,9 @@ def between(name: str, value: object, *, low: float, high: float) -> None:
     """Raise OptionError unless `low <= value <= high`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise OptionError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")
+
+
+def above_zero(name: str, value: object, *, high: float) -> None:
+    """Raise OptionError unless `0 < value <= high`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
+        raise OptionError(f"{name} must be a number above 0 and up to {high:g}, not {value!r}.")

@@ -26,6 +26,17 @@ from cellbench.generators.dynamic_ngrams import DynamicNgrams
 from cellbench.generators.lag_copy import LagCopy
 from cellbench.generators.noisy_hold import NoisyHold
 from cellbench.generators.tree import Tree
+from cellbench.generators.composition import Composition
+from cellbench.generators.compression import Compression
+from cellbench.generators.copying import Copying
+from cellbench.generators.fuzzy_recall import FuzzyRecall
+from cellbench.generators.induction_heads import InductionHeads
+from cellbench.generators.memorisation import Memorisation
+from cellbench.generators.mqar import MultiQueryRecall
+from cellbench.generators.noisy_recall import NoisyRecall
+from cellbench.generators.overwrite import Overwrite
+from cellbench.generators.recall import Recall
+from cellbench.generators.selective_copying import SelectiveCopying
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
@@ -49,6 +60,17 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "lag_copy": LagCopy,
         "noisy_hold": NoisyHold,
         "tree": Tree,
+        "composition": Composition,
+        "compression": Compression,
+        "copying": Copying,
+        "fuzzy_recall": FuzzyRecall,
+        "induction_heads": InductionHeads,
+        "memorisation": Memorisation,
+        "mqar": MultiQueryRecall,
+        "noisy_recall": NoisyRecall,
+        "overwrite": Overwrite,
+        "recall": Recall,
+        "selective_copying": SelectiveCopying,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
