@@ -7,70 +7,66 @@ from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
+from cellbench.generators.bracket_stream import BracketStream
+from cellbench.generators.composition import Composition
+from cellbench.generators.compression import Compression
 from cellbench.generators.copy_first import CopyFirst
 from cellbench.generators.copying import Copying
+from cellbench.generators.counted_stream import CountedStream
 from cellbench.generators.delay_line import DelayLine
 from cellbench.generators.denoising import Denoising
 from cellbench.generators.denoising_copy import DenoisingCopy
 from cellbench.generators.digits import Digits
-from cellbench.generators.mackey_glass import MackeyGlass
-from cellbench.generators.n_back import NBack
-from cellbench.generators.narma import Narma
-from cellbench.generators.ntm_copy import NtmCopy
-from cellbench.generators.repeat_copy import RepeatCopy
-from cellbench.generators.repeat_previous import RepeatPrevious
-from cellbench.generators.bracket_stream import BracketStream
-from cellbench.generators.copying import Copying
-from cellbench.generators.counted_stream import CountedStream
 from cellbench.generators.dynamic_ngrams import DynamicNgrams
-from cellbench.generators.lag_copy import LagCopy
-from cellbench.generators.noisy_hold import NoisyHold
-from cellbench.generators.tree import Tree
-from cellbench.generators.composition import Composition
-from cellbench.generators.compression import Compression
-from cellbench.generators.copying import Copying
 from cellbench.generators.fuzzy_recall import FuzzyRecall
 from cellbench.generators.induction_heads import InductionHeads
+from cellbench.generators.lag_copy import LagCopy
+from cellbench.generators.mackey_glass import MackeyGlass
 from cellbench.generators.memorisation import Memorisation
 from cellbench.generators.mqar import MultiQueryRecall
+from cellbench.generators.n_back import NBack
+from cellbench.generators.narma import Narma
+from cellbench.generators.noisy_hold import NoisyHold
 from cellbench.generators.noisy_recall import NoisyRecall
+from cellbench.generators.ntm_copy import NtmCopy
 from cellbench.generators.overwrite import Overwrite
 from cellbench.generators.recall import Recall
+from cellbench.generators.repeat_copy import RepeatCopy
+from cellbench.generators.repeat_previous import RepeatPrevious
 from cellbench.generators.selective_copying import SelectiveCopying
+from cellbench.generators.tree import Tree
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "bracket_stream": BracketStream,
+        "composition": Composition,
+        "compression": Compression,
         "copy_first": CopyFirst,
         "copying": Copying,
+        "counted_stream": CountedStream,
         "delay_line": DelayLine,
         "denoising": Denoising,
         "denoising_copy": DenoisingCopy,
         "digits": Digits,
-        "mackey_glass": MackeyGlass,
-        "n_back": NBack,
-        "narma": Narma,
-        "ntm_copy": NtmCopy,
-        "repeat_copy": RepeatCopy,
-        "repeat_previous": RepeatPrevious,
-        "bracket_stream": BracketStream,
-        "copying": Copying,
-        "counted_stream": CountedStream,
         "dynamic_ngrams": DynamicNgrams,
-        "lag_copy": LagCopy,
-        "noisy_hold": NoisyHold,
-        "tree": Tree,
-        "composition": Composition,
-        "compression": Compression,
-        "copying": Copying,
         "fuzzy_recall": FuzzyRecall,
         "induction_heads": InductionHeads,
+        "lag_copy": LagCopy,
+        "mackey_glass": MackeyGlass,
         "memorisation": Memorisation,
         "mqar": MultiQueryRecall,
+        "n_back": NBack,
+        "narma": Narma,
+        "noisy_hold": NoisyHold,
         "noisy_recall": NoisyRecall,
+        "ntm_copy": NtmCopy,
         "overwrite": Overwrite,
         "recall": Recall,
+        "repeat_copy": RepeatCopy,
+        "repeat_previous": RepeatPrevious,
         "selective_copying": SelectiveCopying,
+        "tree": Tree,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
