@@ -20,7 +20,7 @@ test: $(VENV)/.ready-to-develop  ## Run all tests
 test-parity: $(VENV)/.ready-to-develop  ## Hold every cell to implementations of other projects
 	$(NO_SKIPS) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/cells
 
-pages: $(VENV)/.ready-to-develop  ## Write docs/cells.md and what it says: how near cells came to others
+pages: $(VENV)/.ready-to-develop  ## Write docs/cells.md, docs/tasks.md, and how near cells came to others
 	$(NO_SKIPS) $(BIN)/python tests/record_parity.py
 	$(BIN)/python tests/write_pages.py
 

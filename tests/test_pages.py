@@ -10,6 +10,7 @@ import pytest
 
 from cellbench.cells import CELLS
 from cellbench.cells.about import parity
+from cellbench.report import tasks
 from cellbench.report.cells import LEFT_OUT, page
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -18,6 +19,10 @@ pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="no docs beside these 
 
 def test_the_page_of_cells_is_todays() -> None:
     assert (DOCS / "cells.md").read_text() == page(), "`make pages` writes it"
+
+
+def test_the_page_of_tasks_is_todays() -> None:
+    assert (DOCS / "tasks.md").read_text() == tasks.page(), "`make pages` writes it"
 
 
 def test_every_cell_was_held_to_something_that_is_not_ours() -> None:

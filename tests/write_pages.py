@@ -1,15 +1,16 @@
-"""Write `docs/cells.md` from the registry and what the tests measured: `make pages`."""
+"""Write the pages of cells and of tasks: `make pages`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from cellbench.report.cells import page
+from cellbench.report import cells, tasks
 
-PAGE = Path(__file__).parent.parent / "docs" / "cells.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    (DOCS / "cells.md").write_text(cells.page())
+    (DOCS / "tasks.md").write_text(tasks.page())
     sys.exit(0)
