@@ -68,3 +68,9 @@ def above_zero(name: str, value: object, *, high: float) -> None:
     """Raise OptionError unless `0 < value <= high`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= high:
         raise OptionError(f"{name} must be a number above 0 and up to {high:g}, not {value!r}.")
+
+
+def multiple(name: str, value: object, *, of: int) -> None:
+    """Raise OptionError unless `value` is a whole number that `of` divides."""
+    if isinstance(value, bool) or not isinstance(value, int) or value % of:
+        raise OptionError(f"{name} must be a multiple of {of}, not {value!r}.")

@@ -12,7 +12,7 @@ from torch import Tensor
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.picks import LOSSES, SHARE_BITS, letters, one_of
 from cellbench.generators.stream import Stream
-from cellbench.options import choice, divides, real, whole
+from cellbench.options import choice, multiple, real, whole
 
 _SCALE = 2**24  # a share is a multiple of one part in this
 
@@ -57,7 +57,7 @@ class NoisyRecall(Generator):
 
     def __post_init__(self) -> None:
         whole("length", self.length, low=4)
-        divides("2", 2, "length", self.length)
+        multiple("length", self.length, of=2)
         whole("keys", self.keys, low=1)
         whole("values", self.values, low=2)
         real("share", self.share, low=0, below=1)
