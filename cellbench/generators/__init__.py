@@ -7,11 +7,13 @@ from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
+from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.copying import Copying
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "binary_addition": BinaryAddition,
         "copying": Copying,
     }
 )
