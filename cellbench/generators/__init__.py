@@ -9,12 +9,14 @@ from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.copying import Copying
+from cellbench.generators.stack_manipulation import StackManipulation
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
         "binary_addition": BinaryAddition,
         "copying": Copying,
+        "stack_manipulation": StackManipulation,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
