@@ -8,14 +8,18 @@ from types import MappingProxyType
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
+from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.copying import Copying
+from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.stack_manipulation import StackManipulation
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
         "binary_addition": BinaryAddition,
+        "bracketed_arithmetic": BracketedArithmetic,
         "copying": Copying,
+        "solve_equation": SolveEquation,
         "stack_manipulation": StackManipulation,
     }
 )
