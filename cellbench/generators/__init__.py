@@ -10,6 +10,9 @@ from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.copying import Copying
+from cellbench.generators.counters import Counters
+from cellbench.generators.dyck import Dyck
+from cellbench.generators.shuffle_dyck import ShuffleDyck
 from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.stack_manipulation import StackManipulation
 
@@ -19,6 +22,9 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "binary_addition": BinaryAddition,
         "bracketed_arithmetic": BracketedArithmetic,
         "copying": Copying,
+        "counters": Counters,
+        "dyck": Dyck,
+        "shuffle_dyck": ShuffleDyck,
         "solve_equation": SolveEquation,
         "stack_manipulation": StackManipulation,
     }

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from cellbench.errors import OptionError
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_up_to
 
@@ -17,6 +18,13 @@ def check_lengths(shortest: object, longest: object, *, low: int) -> None:
     whole("longest", longest, low=low)
     if isinstance(longest, int):
         whole_up_to("shortest", shortest, low=low, high=longest, of="longest")
+
+
+def multiple(name: str, value: object, *, of: int) -> None:
+    """Raise OptionError unless `value` is a multiple of `of`, and above zero."""
+    whole(name, value, low=of)
+    if isinstance(value, int) and value % of:
+        raise OptionError(f"{name} must be a multiple of {of}, not {value}.")
 
 
 def drawn_lengths(
