@@ -12,6 +12,7 @@ from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.copying import Copying
 from cellbench.generators.counters import Counters
 from cellbench.generators.dyck import Dyck
+from cellbench.generators.listops import ListOps
 from cellbench.generators.shuffle_dyck import ShuffleDyck
 from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.stack_manipulation import StackManipulation
@@ -24,6 +25,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "copying": Copying,
         "counters": Counters,
         "dyck": Dyck,
+        "listops": ListOps,
         "shuffle_dyck": ShuffleDyck,
         "solve_equation": SolveEquation,
         "stack_manipulation": StackManipulation,
