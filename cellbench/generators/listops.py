@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
@@ -281,36 +282,76 @@ def _beside(many: int, *items: int) -> Tensor:
     return _results(torch.cat([rows, more], dim=1).sort(dim=1).values, odds)
 
 
+def _of_digits(many: int) -> Tensor:
+    """Return the odds of each answer for so many digits and no other items.
+
+    In the middle of 2 h items stand a and a larger b if h items are up to a, one of them a,
+    and h from b on, one of them b.
+    """
+    below = torch.arange(DIGITS + 1).double() / DIGITS
+    highest = (below**many).diff()
+    middle = torch.zeros(DIGITS, dtype=torch.float64)
+    half = (many + 1) // 2
+    up_to = sum(  # a digit is the lower one in the middle, or one below it
+        math.comb(many, k) * below**k * (1 - below) ** (many - k) for k in range(half, many + 1)
+    )
+    lower = torch.as_tensor(up_to).diff()
+    if many % 2 == 0:
+        some = (below**half).diff()
+        pairs = math.comb(many, half) * some.unsqueeze(1) * some.flip(0)
+        for a, b in itertools.combinations(range(DIGITS), 2):
+            middle[(a + b) // 2] += pairs[a, b]
+            lower[a] -= pairs[a, b]
+    return (highest + highest.flip(0) + middle + lower + 1 / DIGITS) / 4
+
+
 @functools.cache
+def _tables() -> tuple[Tensor, Tensor, Tensor]:
+    """Return the odds for two parts that are plain, for one, and for none."""
+    plain = torch.stack([_of_digits(max(many, 1)) for many in range(2 * PLAIN + 1)])
+    one = [[_beside(many, x) for x in range(DIGITS)] for many in range(1, PLAIN + 1)]
+    none = [[_beside(0, x, y) for y in range(DIGITS)] for x in range(DIGITS)]
+    return plain, *(torch.stack([torch.stack(row) for row in table]) for table in (one, none))
+
+
 def _law(longest: int, free: int) -> Tensor:
     """Return the odds of every answer for every length, `[length, answer]`."""
-    plain = {many: _beside(many) for many in range(2, 2 * PLAIN + 1)}
-    one = {
-        many: torch.stack([_beside(many, x) for x in range(DIGITS)]) for many in range(1, PLAIN + 1)
-    }
-    both = torch.stack(
-        [torch.stack([_beside(0, x, y) for y in range(DIGITS)]) for x in range(DIGITS)]
-    )
+    return _law_up_to(1 << longest.bit_length(), free)[: longest + 1]
 
-    def of_parts(odds: Tensor, left: int, right: int) -> Tensor:
-        short, long = sorted((left, right))
-        if long <= PLAIN:
-            return plain[left + right]
-        if short <= PLAIN:
-            return odds[long] @ one[short]
-        return torch.einsum("a,b,abr->r", odds[left], odds[right], both)
 
+@functools.cache
+def _law_up_to(longest: int, free: int) -> Tensor:
+    plain, one, none = _tables()
     odds = torch.zeros((longest + 1, DIGITS), dtype=torch.float64)
     for length in range(SHORTEST, longest + 1):
         left = (length - 2) // 2
-        odds[length] = of_parts(odds, left, length - 2 - left)
+        right = length - 2 - left
+        if right <= PLAIN:
+            odds[length] = plain[left + right]
+        elif left <= PLAIN:
+            odds[length] = odds[right] @ one[left - 1]
+        else:
+            odds[length] = torch.einsum("a,b,abr->r", odds[left], odds[right], none)
     for _ in range(free):
-        inner, odds = odds, torch.zeros_like(odds)
-        for length in range(SHORTEST, longest + 1):
-            inside = length - 2
-            edges = [n for n in range(1, inside) if min(n, inside - n) <= PLAIN]
-            sums = sum(of_parts(inner, n, inside - n) for n in edges)
-            some = inner[PLAIN + 1 : max(inside - PLAIN, PLAIN + 1)]
-            sums += torch.einsum("ab,abr->r", some.T @ some.flip(0), both)
-            odds[length] = sums / (inside - 1)
+        odds = _cut_anywhere(odds, plain, one, none)
+    return odds
+
+
+def _cut_anywhere(inner: Tensor, plain: Tensor, one: Tensor, none: Tensor) -> Tensor:
+    """Return the odds of lists that are cut anywhere, from those of lists in them."""
+    size = len(inner)  # of what is between operator and bracket: 2 less than the list
+    deep = inner.clone()
+    deep[: PLAIN + 1] = 0.0
+    sums = torch.zeros_like(inner)
+    for left, right in itertools.product(range(1, PLAIN + 1), repeat=2):
+        if left + right < size:
+            sums[left + right] += plain[left + right]
+    for many in range(1, PLAIN + 1):
+        sums[many:] += 2 * (deep @ one[many - 1])[: max(size - many, 0)]
+    waves = torch.fft.rfft(deep, n=2 * size, dim=0)
+    pairs = torch.fft.irfft(torch.einsum("na,nb->nab", waves, waves), n=2 * size, dim=0)[:size]
+    sums += torch.einsum("nab,abr->nr", pairs, none)
+    odds = torch.zeros_like(inner)
+    cuts = torch.arange(size - 2).clamp(min=2).unsqueeze(1) - 1
+    odds[SHORTEST:] = (sums[:-2] / cuts)[2:]
     return odds
