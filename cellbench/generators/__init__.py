@@ -13,8 +13,10 @@ from cellbench.generators.copying import Copying
 from cellbench.generators.counters import Counters
 from cellbench.generators.dyck import Dyck
 from cellbench.generators.listops import ListOps
+from cellbench.generators.priority_sort import PrioritySort
 from cellbench.generators.shuffle_dyck import ShuffleDyck
 from cellbench.generators.solve_equation import SolveEquation
+from cellbench.generators.square_root import SquareRoot
 from cellbench.generators.stack_manipulation import StackManipulation
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
@@ -26,8 +28,10 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "counters": Counters,
         "dyck": Dyck,
         "listops": ListOps,
+        "priority_sort": PrioritySort,
         "shuffle_dyck": ShuffleDyck,
         "solve_equation": SolveEquation,
+        "square_root": SquareRoot,
         "stack_manipulation": StackManipulation,
     }
 )
