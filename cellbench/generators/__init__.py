@@ -35,6 +35,17 @@ from cellbench.generators.repeat_copy import RepeatCopy
 from cellbench.generators.repeat_previous import RepeatPrevious
 from cellbench.generators.selective_copying import SelectiveCopying
 from cellbench.generators.tree import Tree
+from cellbench.generators.binary_addition import BinaryAddition
+from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
+from cellbench.generators.copying import Copying
+from cellbench.generators.counters import Counters
+from cellbench.generators.dyck import Dyck
+from cellbench.generators.listops import ListOps
+from cellbench.generators.priority_sort import PrioritySort
+from cellbench.generators.shuffle_dyck import ShuffleDyck
+from cellbench.generators.solve_equation import SolveEquation
+from cellbench.generators.square_root import SquareRoot
+from cellbench.generators.stack_manipulation import StackManipulation
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
@@ -67,6 +78,17 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "repeat_previous": RepeatPrevious,
         "selective_copying": SelectiveCopying,
         "tree": Tree,
+        "binary_addition": BinaryAddition,
+        "bracketed_arithmetic": BracketedArithmetic,
+        "copying": Copying,
+        "counters": Counters,
+        "dyck": Dyck,
+        "listops": ListOps,
+        "priority_sort": PrioritySort,
+        "shuffle_dyck": ShuffleDyck,
+        "solve_equation": SolveEquation,
+        "square_root": SquareRoot,
+        "stack_manipulation": StackManipulation,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
