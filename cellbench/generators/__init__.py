@@ -7,20 +7,25 @@ from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
+from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.bracket_stream import BracketStream
+from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.composition import Composition
 from cellbench.generators.compression import Compression
 from cellbench.generators.copy_first import CopyFirst
 from cellbench.generators.copying import Copying
 from cellbench.generators.counted_stream import CountedStream
+from cellbench.generators.counters import Counters
 from cellbench.generators.delay_line import DelayLine
 from cellbench.generators.denoising import Denoising
 from cellbench.generators.denoising_copy import DenoisingCopy
 from cellbench.generators.digits import Digits
+from cellbench.generators.dyck import Dyck
 from cellbench.generators.dynamic_ngrams import DynamicNgrams
 from cellbench.generators.fuzzy_recall import FuzzyRecall
 from cellbench.generators.induction_heads import InductionHeads
 from cellbench.generators.lag_copy import LagCopy
+from cellbench.generators.listops import ListOps
 from cellbench.generators.mackey_glass import MackeyGlass
 from cellbench.generators.memorisation import Memorisation
 from cellbench.generators.mqar import MultiQueryRecall
@@ -30,40 +35,39 @@ from cellbench.generators.noisy_hold import NoisyHold
 from cellbench.generators.noisy_recall import NoisyRecall
 from cellbench.generators.ntm_copy import NtmCopy
 from cellbench.generators.overwrite import Overwrite
+from cellbench.generators.priority_sort import PrioritySort
 from cellbench.generators.recall import Recall
 from cellbench.generators.repeat_copy import RepeatCopy
 from cellbench.generators.repeat_previous import RepeatPrevious
 from cellbench.generators.selective_copying import SelectiveCopying
-from cellbench.generators.tree import Tree
-from cellbench.generators.binary_addition import BinaryAddition
-from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
-from cellbench.generators.copying import Copying
-from cellbench.generators.counters import Counters
-from cellbench.generators.dyck import Dyck
-from cellbench.generators.listops import ListOps
-from cellbench.generators.priority_sort import PrioritySort
 from cellbench.generators.shuffle_dyck import ShuffleDyck
 from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.square_root import SquareRoot
 from cellbench.generators.stack_manipulation import StackManipulation
+from cellbench.generators.tree import Tree
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "binary_addition": BinaryAddition,
         "bracket_stream": BracketStream,
+        "bracketed_arithmetic": BracketedArithmetic,
         "composition": Composition,
         "compression": Compression,
         "copy_first": CopyFirst,
         "copying": Copying,
         "counted_stream": CountedStream,
+        "counters": Counters,
         "delay_line": DelayLine,
         "denoising": Denoising,
         "denoising_copy": DenoisingCopy,
         "digits": Digits,
+        "dyck": Dyck,
         "dynamic_ngrams": DynamicNgrams,
         "fuzzy_recall": FuzzyRecall,
         "induction_heads": InductionHeads,
         "lag_copy": LagCopy,
+        "listops": ListOps,
         "mackey_glass": MackeyGlass,
         "memorisation": Memorisation,
         "mqar": MultiQueryRecall,
@@ -73,22 +77,16 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "noisy_recall": NoisyRecall,
         "ntm_copy": NtmCopy,
         "overwrite": Overwrite,
+        "priority_sort": PrioritySort,
         "recall": Recall,
         "repeat_copy": RepeatCopy,
         "repeat_previous": RepeatPrevious,
         "selective_copying": SelectiveCopying,
-        "tree": Tree,
-        "binary_addition": BinaryAddition,
-        "bracketed_arithmetic": BracketedArithmetic,
-        "copying": Copying,
-        "counters": Counters,
-        "dyck": Dyck,
-        "listops": ListOps,
-        "priority_sort": PrioritySort,
         "shuffle_dyck": ShuffleDyck,
         "solve_equation": SolveEquation,
         "square_root": SquareRoot,
         "stack_manipulation": StackManipulation,
+        "tree": Tree,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
