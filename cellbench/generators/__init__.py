@@ -8,6 +8,7 @@ from types import MappingProxyType
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
+from cellbench.generators.binary_multiplication import BinaryMultiplication
 from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.copying import Copying
 from cellbench.generators.counters import Counters
@@ -23,6 +24,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
         "binary_addition": BinaryAddition,
+        "binary_multiplication": BinaryMultiplication,
         "bracketed_arithmetic": BracketedArithmetic,
         "copying": Copying,
         "counters": Counters,

@@ -311,7 +311,8 @@ def _tables() -> tuple[Tensor, Tensor, Tensor]:
     plain = torch.stack([_of_digits(max(many, 1)) for many in range(2 * PLAIN + 1)])
     one = [[_beside(many, x) for x in range(DIGITS)] for many in range(1, PLAIN + 1)]
     none = [[_beside(0, x, y) for y in range(DIGITS)] for x in range(DIGITS)]
-    return plain, *(torch.stack([torch.stack(row) for row in table]) for table in (one, none))
+    stacked = [torch.stack([torch.stack(row) for row in table]) for table in (one, none)]
+    return plain, stacked[0], stacked[1]
 
 
 def _law(longest: int, free: int) -> Tensor:

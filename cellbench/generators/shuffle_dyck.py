@@ -90,8 +90,8 @@ class ShuffleDyck(Generator):
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Float[Tensor, "time batch symbols"]:
         """Count each kind."""
         shown = torch.nn.functional.one_hot(inputs, 2 * self.kinds)
-        opened, closed = shown.split(self.kinds, dim=2)
-        return _legal((opened - closed).cumsum(dim=0), self.depth)
+        change = shown[:, :, : self.kinds] - shown[:, :, self.kinds :]
+        return _legal(change.cumsum(dim=0), self.depth)
 
     def at_length(self, length: int) -> ShuffleDyck:
         return replace(self, length=length)

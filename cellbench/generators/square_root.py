@@ -84,8 +84,8 @@ class SquareRoot(Generator):
 
     def trivial(self) -> float:
         """Return what is right of all answers if each is the likeliest at its place."""
-        right, asked = zip(*map(_expected, range(self.shortest, self.longest + 1)), strict=True)
-        return sum(right) / sum(asked)
+        each = [_expected(length) for length in range(self.shortest, self.longest + 1)]
+        return sum(right for right, _ in each) / sum(asked for _, asked in each)
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Try the bits of the root one by one, the highest first."""
