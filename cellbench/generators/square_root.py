@@ -44,8 +44,10 @@ class SquareRoot(Generator):
     All lengths from `shortest` to `longest` are alike, and bits are fair.
 
     Source: Delétang et al. 2023, arXiv:2207.02098.
-    Differs from it: the lowest bit comes first, as in binary addition, and the answer ends
-    with a token. Numbers have up to 62 bits. Only answers are learned, as there.
+    Differs from it: the lowest bit comes first, as in binary addition, and the root is written
+    without zeros on top and with an end, where the code that came with the paper has half as
+    many bits as the number. A number may be 0, and has up to 62 bits. Only answers are learned,
+    as there.
 
     Attributes:
         shortest: Bits of the shortest number.
