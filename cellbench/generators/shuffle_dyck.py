@@ -37,7 +37,7 @@ class ShuffleDyck(Generator):
     where both are possible, a bracket opens or closes with even odds. The strings are shuffled
     into one, every way as likely as another.
 
-    Source: Suzgun et al. 2019, arXiv:1911.03329.
+    Source: Suzgun et al. 2019, arXiv:1906.03648.
     Differs from it: there is a greatest depth, and the kinds have as many brackets each. It is
     steps that are scored, not whole strings. All steps are asked, so all are learned.
 
