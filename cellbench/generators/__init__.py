@@ -9,6 +9,7 @@ from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.bracket_stream import BracketStream
+from cellbench.generators.binary_multiplication import BinaryMultiplication
 from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.composition import Composition
 from cellbench.generators.compression import Compression
@@ -51,6 +52,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "adding": Adding,
         "binary_addition": BinaryAddition,
         "bracket_stream": BracketStream,
+        "binary_multiplication": BinaryMultiplication,
         "bracketed_arithmetic": BracketedArithmetic,
         "composition": Composition,
         "compression": Compression,

@@ -80,6 +80,13 @@ def slice_of(
     return torch.where(place < count, found, 0)
 
 
+def operands(shown: Tensor, plus: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the bits of both numbers, with zeros above, one place more than they have."""
+    places = len(shown) - 1
+    one = slice_of(shown, torch.zeros_like(plus), plus, places)
+    return one, slice_of(shown, plus + 1, length - plus - 1, places)
+
+
 def bits_and_end(
     bits: Int[Tensor, "places batch"], end: int
 ) -> tuple[Int[Tensor, "more batch"], Int[Tensor, "batch"]]:

@@ -18,7 +18,7 @@ from cellbench.generators.arithmetic import (
     drawn_lengths,
     first_of,
     integers_below,
-    slice_of,
+    operands,
     steps,
 )
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
@@ -77,20 +77,20 @@ class BinaryAddition(Generator):
         step = steps(self.longest, index)
         shown = torch.where(step == plus, PLUS, bits).where(step < length, BLANK)
         inputs = torch.cat([shown, torch.full_like(shown, BLANK)])
-        one, other = _operands(shown, plus, length)
+        one, other = operands(shown, plus, length)
         answer, count = bits_and_end(one ^ other ^ _carried(one, other), END)
         scored = between(time, length, length + count)
         return Batch(inputs, delayed(answer, length, time), scored, scored)
 
     def trivial(self) -> float:
         """Return what is right of all answers if each is the likeliest at its place."""
-        right, asked = zip(*map(_expected, range(self.shortest, self.longest + 1)), strict=True)
-        return sum(right) / sum(asked)
+        each = [_expected(length) for length in range(self.shortest, self.longest + 1)]
+        return sum(right for right, _ in each) / sum(asked for _, asked in each)
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Add with carries that reach twice as far at every pass."""
         length, plus = first_of(inputs, BLANK), first_of(inputs, PLUS)
-        one, other = _operands(inputs[: self.longest], plus, length)
+        one, other = operands(inputs[: self.longest], plus, length)
         made, passed = one & other, one ^ other
         reach = 1
         while reach < len(one):
@@ -104,13 +104,6 @@ class BinaryAddition(Generator):
 
     def at_length(self, length: int) -> BinaryAddition:
         return replace(self, shortest=length, longest=length)
-
-
-def _operands(shown: Tensor, plus: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the bits of both numbers, with zeros above, one place more than they have."""
-    places = len(shown) - 1
-    one = slice_of(shown, torch.zeros_like(plus), plus, places)
-    return one, slice_of(shown, plus + 1, length - plus - 1, places)
 
 
 def _carried(one: Tensor, other: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from cellbench.generators import brackets
 from cellbench.generators.arithmetic import check_lengths, drawn_lengths, first_of, steps
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.stream import Stream
-from cellbench.options import whole, whole_up_to
+from cellbench.options import choice, whole, whole_up_to
 
 LARGEST = 10  # a digit is one token
+OPERATORS = ("+-", "+-*")
 
 
 @final
@@ -24,40 +25,44 @@ LARGEST = 10  # a digit is one token
 class BracketedArithmetic(Generator):
     """Show an expression in brackets, and ask what it is worth.
 
-    With shortest=9, longest=13, free=12, modulus=5, sequence 1 of the training stream:
+    With shortest=9, longest=13, free=12, modulus=5, operators=+-*, sequence 1 of the
+    training stream:
 
         input   ( ( - 3 ) * ( - 2 - 4 ) ) .
         target  - - - - - - - - - - - - - 3
 
     An expression of 1 to 4 tokens is d, -d, (d) or (-d), where d is a digit below `modulus`;
-    a longer one is (x+y), (x-y) or (x*y). All of it is meant modulo `modulus`. The answer
-    stands on the first blank.
+    a longer one is (x+y), (x-y) or, with `operators` +-*, (x*y). All of it is meant modulo
+    `modulus`. The answer stands on the first blank.
 
     All lengths from `shortest` to `longest` are alike. Of a pair, x has any number of tokens
     that leaves one for y, each as likely as another; nested deeper than `free` pairs, it has
-    half of them. Digits are uniform, and so are the three operators.
+    half of them. Digits are uniform, and so are operators.
 
     Source: Delétang et al. 2023, arXiv:2207.02098.
     Differs from it: pairs that are deeper than `free` split in the middle, so that the depth
-    is bounded; it is rare below 100 tokens with `free` 12. One step is asked, and only that is
-    learned, as there.
+    is bounded. The code that came with the paper has `operators` +- unless told otherwise. One
+    step is asked, and only that is learned, as there.
 
     Attributes:
         shortest: Tokens of the shortest expression.
         longest: Tokens of the longest.
         free: Pairs of operands in one another that split anywhere.
         modulus: 2 to 10; the digits are those below it.
+        operators: `+-`, or `+-*`.
     """
 
     shortest: int
     longest: int
     free: int
     modulus: int
+    operators: str
 
     def __post_init__(self) -> None:
         check_lengths(self.shortest, self.longest, low=1)
         whole("free", self.free, low=0)
         whole_up_to("modulus", self.modulus, low=2, high=LARGEST, of="ten digits")
+        choice("operators", self.operators, OPERATORS)
 
     @property
     def reads(self) -> Reads:
@@ -76,7 +81,7 @@ class BracketedArithmetic(Generator):
             longest=self.longest,
             free=self.free,
             modulus=self.modulus,
-            operators=brackets.OPERATORS,
+            operators=len(self.operators),
         )
         step = steps(self.longest + 1, index)
         shown = torch.cat([expression.ids, expression.ids[:1]])
@@ -86,8 +91,7 @@ class BracketedArithmetic(Generator):
 
     def trivial(self) -> float:
         """Return how often the likeliest value of each length is right."""
-        operators = tuple(range(brackets.OPERATORS))
-        odds = _law(self.longest, self.free, self.modulus, operators)
+        odds = _law(self.longest, self.free, self.modulus, len(self.operators))
         return float(odds[self.shortest :].amax(dim=1).mean())
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
@@ -105,5 +109,5 @@ class BracketedArithmetic(Generator):
 
 
 @functools.cache
-def _law(longest: int, free: int, modulus: int, operators: tuple[int, ...]) -> Tensor:
-    return brackets.law(longest, free, modulus, operators)
+def _law(longest: int, free: int, modulus: int, operators: int) -> Tensor:
+    return brackets.law(longest, free, modulus, range(operators))

@@ -69,22 +69,24 @@ def drawn(
     signs = stream.integers("operators", index, longest, below=operators)
     digits = stream.integers("digits", index, longest, below=modulus)
     tree = _split(fine, signs, length, free)
-    place = steps(longest, index) - tree.start
-    negative = (tree.size == 2) | (tree.size == NO_SPLIT)  # noqa: PLR2004 -- -d, and (-d)
     at = torch.where(tree.size <= 2, tree.size - 1, tree.size - 2)  # noqa: PLR2004 -- d, and -d
-    single = tree.size > 0
-    digit = single & (place == at)
-    ids = torch.where(digit, digits, modulus + MINUS)
-    wrapped = single & (tree.size > 2)  # noqa: PLR2004 -- (d), and (-d)
-    ids = torch.where(wrapped & (place == 0), modulus + OPEN, ids)
-    ids = torch.where(wrapped & (place == tree.size - 1), modulus + CLOSE, ids)
-    ids = torch.where(tree.sign >= 0, modulus + tree.sign, ids)
+    digit = (tree.size > 0) & (steps(longest, index) - tree.start == at)
+    ids = torch.where(digit, digits, modulus + _signs(tree))
     ids = ids.where(steps(longest, index) < length, 0)
-    step = steps(longest, index)
-    shown = digits.gather(0, (step + at).clamp(0, longest - 1))
+    shown = digits.gather(0, (steps(longest, index) + at).clamp(0, longest - 1))
+    negative = (tree.size == 2) | (tree.size == NO_SPLIT)  # noqa: PLR2004 -- -d, and (-d)
     worth = torch.where(negative, modulus - shown, shown) % modulus
     value = _worth(worth, signs, tree, _passes(longest, free), modulus)
     return Expression(ids, value, digit)
+
+
+def _signs(tree: _Tree) -> Tensor:
+    """Return the sign of each token that is not a digit."""
+    place = steps(len(tree.start), tree.start) - tree.start
+    wrapped = tree.size > 2  # noqa: PLR2004 -- (d), and (-d)
+    closes = torch.where(wrapped & (place == tree.size - 1), CLOSE, MINUS)
+    own = torch.where(wrapped & (place == 0), OPEN, closes)
+    return torch.where(tree.sign >= 0, tree.sign, own)
 
 
 def _passes(longest: int, free: int) -> int:

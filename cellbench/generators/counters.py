@@ -33,7 +33,7 @@ class Counters(Generator):
     A string counts if every step of it is right.
 
     Source: Gers & Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and
-    context-sensitive languages"; the sets of symbols, Suzgun et al. 2019, arXiv:1906.03648.
+    context-sensitive languages"; the sets of symbols, Suzgun et al. 2018, arXiv:1811.01001.
     Differs from it: `$` is a symbol of its own, and does not start the string. There is no
     string for n = 0. All steps are asked, so all are learned.
 

@@ -136,4 +136,4 @@ def _likeliest(kinds: int, depth: int, length: int) -> float:
         best = rows[:, [0, depth]].amax(dim=0)  # none, or full
         rows[:, [0, depth]] = 0.0
         rows = torch.cat([rows, fresh * best.unsqueeze(1)])
-    return float(best[0]) / kinds ** (length // 2)
+    return float(best[0]) * float(kinds) ** -(length // 2)

@@ -200,19 +200,27 @@ def _worth(operators: Tensor, digits: Tensor, lists: _Lists, passes: int) -> Ten
     so_far = each.cumsum(dim=0)
     count = so_far.gather(0, last.clamp(0, time - 1)) - so_far.gather(0, first.clamp(0, time - 1))
     items = deep + (last - first).clamp(min=0)
-    lowest, highest, summed = (operators == kind for kind in (MIN, MAX, SUM))
-    low_rank = torch.where(lowest, 1, torch.where(highest, items, (items + 1) >> 1))
-    high_rank = torch.where(lowest, 1, torch.where(highest, items, (items >> 1) + 1))
-    sums = (count * _ONES) & ((1 << _SUM_AT) - 1)
-    ranks = (low_rank - deep, low_rank, high_rank - deep, high_rank)
-    bounds = [_order(sums, rank) for rank in ranks]
+    bounds = _bounds(operators, count, items, deep)
+    summed = operators == SUM
     total = ((count >> _SUM_AT) % DIGITS).to(torch.int8)
     start_left, start_right = step + 1, step + 1 + left
     one = torch.where(deep_left, start_left, torch.where(deep_right, start_right, time))
     other = torch.where(deep_right, start_right, torch.where(deep_left, start_left, time))
     other = torch.where(summed & (deep < 2), time, other)  # noqa: PLR2004 -- one of two parts
-    known = (lowest, highest, summed)
+    known = (operators == MIN, operators == MAX, summed)
     return _settled(one, other, known, (total, *bounds), passes)
+
+
+def _bounds(operators: Tensor, count: Tensor, items: Tensor, deep: Tensor) -> list[Tensor]:
+    """Return to between which digits the lower item that is asked for lies, and the higher.
+
+    They are one and the same but for the two in the middle. `deep` of the items are lists.
+    """
+    lowest, highest = operators == MIN, operators == MAX
+    low = torch.where(lowest, 1, torch.where(highest, items, (items + 1) >> 1))
+    high = torch.where(lowest, 1, torch.where(highest, items, (items >> 1) + 1))
+    sums = (count * _ONES) & ((1 << _SUM_AT) - 1)
+    return [_order(sums, rank) for rank in (low - deep, low, high - deep, high)]
 
 
 def _settled(
@@ -311,7 +319,8 @@ def _tables() -> tuple[Tensor, Tensor, Tensor]:
     plain = torch.stack([_of_digits(max(many, 1)) for many in range(2 * PLAIN + 1)])
     one = [[_beside(many, x) for x in range(DIGITS)] for many in range(1, PLAIN + 1)]
     none = [[_beside(0, x, y) for y in range(DIGITS)] for x in range(DIGITS)]
-    return plain, *(torch.stack([torch.stack(row) for row in table]) for table in (one, none))
+    stacked = [torch.stack([torch.stack(row) for row in table]) for table in (one, none)]
+    return plain, stacked[0], stacked[1]
 
 
 def _law(longest: int, free: int) -> Tensor:

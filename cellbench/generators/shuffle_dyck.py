@@ -37,7 +37,7 @@ class ShuffleDyck(Generator):
     where both are possible, a bracket opens or closes with even odds. The strings are shuffled
     into one, every way as likely as another.
 
-    Source: Suzgun et al. 2019, arXiv:1911.03329.
+    Source: Suzgun et al. 2019, arXiv:1906.03648.
     Differs from it: there is a greatest depth, and the kinds have as many brackets each. It is
     steps that are scored, not whole strings. All steps are asked, so all are learned.
 
@@ -90,8 +90,8 @@ class ShuffleDyck(Generator):
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Float[Tensor, "time batch symbols"]:
         """Count each kind."""
         shown = torch.nn.functional.one_hot(inputs, 2 * self.kinds)
-        opened, closed = shown.split(self.kinds, dim=2)
-        return _legal((opened - closed).cumsum(dim=0), self.depth)
+        change = shown[:, :, : self.kinds] - shown[:, :, self.kinds :]
+        return _legal(change.cumsum(dim=0), self.depth)
 
     def at_length(self, length: int) -> ShuffleDyck:
         return replace(self, length=length)

@@ -47,7 +47,8 @@ class SolveEquation(Generator):
 
     Source: Delétang et al. 2023, arXiv:2207.02098.
     Differs from it: pairs that are deeper than `free` split in the middle, so that the depth
-    is bounded. One step is asked, and only that is learned, as there.
+    is bounded; and x stands for each digit alike, where the code that came with the paper takes
+    the first digit from some place on. One step is asked, and only that is learned, as there.
 
     Attributes:
         shortest: Tokens of the shortest equation; at least 3.

@@ -44,8 +44,10 @@ class SquareRoot(Generator):
     All lengths from `shortest` to `longest` are alike, and bits are fair.
 
     Source: Delétang et al. 2023, arXiv:2207.02098.
-    Differs from it: the lowest bit comes first, as in binary addition, and the answer ends
-    with a token. Numbers have up to 62 bits. Only answers are learned, as there.
+    Differs from it: the lowest bit comes first, as in binary addition, and the root is written
+    without zeros on top and with an end, where the code that came with the paper has half as
+    many bits as the number. A number may be 0, and has up to 62 bits. Only answers are learned,
+    as there.
 
     Attributes:
         shortest: Bits of the shortest number.
@@ -84,8 +86,8 @@ class SquareRoot(Generator):
 
     def trivial(self) -> float:
         """Return what is right of all answers if each is the likeliest at its place."""
-        right, asked = zip(*map(_expected, range(self.shortest, self.longest + 1)), strict=True)
-        return sum(right) / sum(asked)
+        each = [_expected(length) for length in range(self.shortest, self.longest + 1)]
+        return sum(right for right, _ in each) / sum(asked for _, asked in each)
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Try the bits of the root one by one, the highest first."""

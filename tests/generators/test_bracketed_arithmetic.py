@@ -15,8 +15,10 @@ from cellbench.generators.stream import Stream
 GLYPHS = "01234+-*()."
 
 
-def make(shortest=1, longest=12, free=12, modulus=5):
-    return BracketedArithmetic(shortest=shortest, longest=longest, free=free, modulus=modulus)
+def make(shortest=1, longest=12, free=12, modulus=5, operators="+-*"):
+    return BracketedArithmetic(
+        shortest=shortest, longest=longest, free=free, modulus=modulus, operators=operators
+    )
 
 
 def texts(batch):
@@ -103,6 +105,15 @@ def test_the_baseline_by_hand() -> None:
     assert make(1, 5).at_length(300) == make(300, 300)
 
 
+def test_without_products_all_values_are_alike() -> None:
+    generator = make(1, 30, operators="+-")
+    batch = generator.sample(Stream(0, "train"), torch.arange(200))
+
+    assert "*" not in "".join(texts(batch))
+    assert generator.trivial() == pytest.approx(0.2, abs=1e-12)
+    assert torch.equal(generator.oracle(batch.inputs), batch.targets)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -111,6 +122,7 @@ def test_the_baseline_by_hand() -> None:
         ({"longest": 0}, "longest must be a whole number of at least 1, not 0"),
         ({"free": -1}, "free must be a whole number of at least 0, not -1"),
         ({"modulus": 11}, "modulus must be a whole number from 2 to ten digits=10, not 11"),
+        ({"operators": "+*"}, r"operators must be one of \+-, \+-\*, not '\+\*'"),
     ],
 )
 def test_settings_are_checked(settings, message) -> None:

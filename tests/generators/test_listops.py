@@ -121,10 +121,10 @@ def test_the_baseline_is_the_likeliest_answer(length, free) -> None:
 @pytest.mark.parametrize(("length", "free"), [(12, 6), (20, 6), (60, 2)])
 def test_answers_come_as_often_as_the_baseline_says(length, free) -> None:
     generator = make(length, length, free)
-    answers = generator.sample(Stream(0, "train"), torch.arange(20_000)).targets[length]
+    answers = generator.sample(Stream(0, "train"), torch.arange(10_000)).targets[length]
     most = int(torch.bincount(answers).max())
 
-    assert most / 20_000 == pytest.approx(generator.trivial(), abs=0.012)
+    assert most / 10_000 == pytest.approx(generator.trivial(), abs=0.018)
 
 
 def test_settings_and_lengths() -> None:
