@@ -8,8 +8,8 @@ from types import MappingProxyType
 from cellbench.generators.adding import Adding
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
-from cellbench.generators.bracket_stream import BracketStream
 from cellbench.generators.binary_multiplication import BinaryMultiplication
+from cellbench.generators.bracket_stream import BracketStream
 from cellbench.generators.bracketed_arithmetic import BracketedArithmetic
 from cellbench.generators.composition import Composition
 from cellbench.generators.compression import Compression
@@ -51,8 +51,8 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
         "binary_addition": BinaryAddition,
-        "bracket_stream": BracketStream,
         "binary_multiplication": BinaryMultiplication,
+        "bracket_stream": BracketStream,
         "bracketed_arithmetic": BracketedArithmetic,
         "composition": Composition,
         "compression": Compression,
