@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
@@ -22,7 +21,6 @@ from cellbench.generators.lengths import (
     with_blanks,
 )
 from cellbench.generators.stream import Stream
-
 
 
 @final
