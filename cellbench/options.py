@@ -23,6 +23,12 @@ def whole_up_to(name: str, value: object, *, low: int, high: int, of: str) -> No
         raise OptionError(f"{name} must be a whole number from {low} to {of}={high}, not {value}.")
 
 
+def whole_between(name: str, value: object, *, low: int, high: int) -> None:
+    """Raise OptionError unless `value` is a whole number from `low` to `high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise OptionError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+
+
 def real(name: str, value: object, *, low: float, below: float = float("inf")) -> None:
     """Raise OptionError unless `low <= value < below`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < below:

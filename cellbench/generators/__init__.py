@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
+from cellbench.generators.adding_hs97 import AddingHS97
 from cellbench.generators.base import Generator
 from cellbench.generators.copying import Copying
+from cellbench.generators.multiplication import Multiplication
+from cellbench.generators.temporal_order import TemporalOrder
+from cellbench.generators.two_sequence import TwoSequence
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "adding_hs97": AddingHS97,
         "copying": Copying,
+        "multiplication": Multiplication,
+        "temporal_order": TemporalOrder,
+        "two_sequence": TwoSequence,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
