@@ -9,8 +9,10 @@ from cellbench.generators.adding import Adding
 from cellbench.generators.adding_hs97 import AddingHS97
 from cellbench.generators.base import Generator
 from cellbench.generators.copying import Copying
+from cellbench.generators.embedded_reber import EmbeddedReber
 from cellbench.generators.multiplication import Multiplication
 from cellbench.generators.temporal_order import TemporalOrder
+from cellbench.generators.tomita import Tomita
 from cellbench.generators.two_sequence import TwoSequence
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
@@ -18,8 +20,10 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "adding": Adding,
         "adding_hs97": AddingHS97,
         "copying": Copying,
+        "embedded_reber": EmbeddedReber,
         "multiplication": Multiplication,
         "temporal_order": TemporalOrder,
+        "tomita": Tomita,
         "two_sequence": TwoSequence,
     }
 )
