@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from cellbench.generators.adding import Adding
+from cellbench.generators.adding_hs97 import AddingHS97
 from cellbench.generators.base import Generator
 from cellbench.generators.binary_addition import BinaryAddition
 from cellbench.generators.binary_multiplication import BinaryMultiplication
@@ -61,6 +62,11 @@ from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.square_root import SquareRoot
 from cellbench.generators.stack_manipulation import StackManipulation
 from cellbench.generators.tree import Tree
+from cellbench.generators.embedded_reber import EmbeddedReber
+from cellbench.generators.multiplication import Multiplication
+from cellbench.generators.temporal_order import TemporalOrder
+from cellbench.generators.tomita import Tomita
+from cellbench.generators.two_sequence import TwoSequence
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
@@ -119,6 +125,13 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "square_root": SquareRoot,
         "stack_manipulation": StackManipulation,
         "tree": Tree,
+        "adding_hs97": AddingHS97,
+        "copying": Copying,
+        "embedded_reber": EmbeddedReber,
+        "multiplication": Multiplication,
+        "temporal_order": TemporalOrder,
+        "tomita": Tomita,
+        "two_sequence": TwoSequence,
     }
 )
 """Name in task files -> a frozen dataclass whose fields are the settings."""
