@@ -28,6 +28,7 @@ from cellbench.generators.digits import Digits
 from cellbench.generators.duplicate import Duplicate
 from cellbench.generators.dyck import Dyck
 from cellbench.generators.dynamic_ngrams import DynamicNgrams
+from cellbench.generators.embedded_reber import EmbeddedReber
 from cellbench.generators.even_pairs import EvenPairs
 from cellbench.generators.flip_flop import FlipFlop
 from cellbench.generators.fuzzy_recall import FuzzyRecall
@@ -42,6 +43,7 @@ from cellbench.generators.memorisation import Memorisation
 from cellbench.generators.missing_duplicate import MissingDuplicate
 from cellbench.generators.modular_arithmetic import ModularArithmetic
 from cellbench.generators.mqar import MultiQueryRecall
+from cellbench.generators.multiplication import Multiplication
 from cellbench.generators.n_back import NBack
 from cellbench.generators.narma import Narma
 from cellbench.generators.noisy_hold import NoisyHold
@@ -61,16 +63,15 @@ from cellbench.generators.shuffle_dyck import ShuffleDyck
 from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.square_root import SquareRoot
 from cellbench.generators.stack_manipulation import StackManipulation
-from cellbench.generators.tree import Tree
-from cellbench.generators.embedded_reber import EmbeddedReber
-from cellbench.generators.multiplication import Multiplication
 from cellbench.generators.temporal_order import TemporalOrder
 from cellbench.generators.tomita import Tomita
+from cellbench.generators.tree import Tree
 from cellbench.generators.two_sequence import TwoSequence
 
 GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
     {
         "adding": Adding,
+        "adding_hs97": AddingHS97,
         "binary_addition": BinaryAddition,
         "binary_multiplication": BinaryMultiplication,
         "bracket_stream": BracketStream,
@@ -91,6 +92,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "duplicate": Duplicate,
         "dyck": Dyck,
         "dynamic_ngrams": DynamicNgrams,
+        "embedded_reber": EmbeddedReber,
         "even_pairs": EvenPairs,
         "flip_flop": FlipFlop,
         "fuzzy_recall": FuzzyRecall,
@@ -105,6 +107,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "missing_duplicate": MissingDuplicate,
         "modular_arithmetic": ModularArithmetic,
         "mqar": MultiQueryRecall,
+        "multiplication": Multiplication,
         "n_back": NBack,
         "narma": Narma,
         "noisy_hold": NoisyHold,
@@ -124,13 +127,9 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "solve_equation": SolveEquation,
         "square_root": SquareRoot,
         "stack_manipulation": StackManipulation,
-        "tree": Tree,
-        "adding_hs97": AddingHS97,
-        "copying": Copying,
-        "embedded_reber": EmbeddedReber,
-        "multiplication": Multiplication,
         "temporal_order": TemporalOrder,
         "tomita": Tomita,
+        "tree": Tree,
         "two_sequence": TwoSequence,
     }
 )

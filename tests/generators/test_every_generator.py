@@ -26,7 +26,6 @@ from cellbench.generators.stream import SPLITS, Stream
 from cellbench.train.baselines.position_only import position_only
 
 TASKS = load_tasks()
-SHARED = {"base", "stream", "drawing", "automata", "hs97"}  # modules that are no generators
 EASIEST = {task.family: task for task in reversed(TASKS.values())}  # one level a family
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 every_family = pytest.mark.parametrize("task", EASIEST.values(), ids=list(EASIEST))

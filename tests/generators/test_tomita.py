@@ -127,7 +127,7 @@ def test_it_can_be_tested_at_any_even_length(length) -> None:
         (
             {"language": 5, "shortest": 7, "longest": 7},
             "longest must be more than 7: from shortest=7 on, language 5 has only strings of "
-            + "one answer.",
+            "one answer.",
         ),
     ],
 )
