@@ -191,7 +191,8 @@ def _motifs(
     """Return `size` different ids for each of `pairs`, every order alike."""
     size, pairs = shape
     below = [kinds - place for place in range(size) for _ in range(pairs)]
-    draws = stream.integers(purpose, index, size * pairs, below=below).unflatten(0, shape)
+    draws = stream.integers(purpose, index, size * pairs, below=below)
+    draws = draws.view(size, pairs, len(index))
     rising: list[Tensor] = []  # the ids picked so far
     for draw in draws:
         for one in rising:
