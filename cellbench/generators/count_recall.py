@@ -1,4 +1,4 @@
-"""Count recall: how often was each of these symbols there?"""
+"""Count recall: how often each of the asked symbols was there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cycle navigation: where on a circle do many small moves lead?"""
+"""Cycle navigation: where on a circle many small moves lead."""
 
 from __future__ import annotations
 

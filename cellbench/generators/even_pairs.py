@@ -1,4 +1,4 @@
-"""Even pairs: are there as many 01 as 10 beside each other?"""
+"""Even pairs: whether there are as many 01 as 10 beside each other."""
 
 from __future__ import annotations
 

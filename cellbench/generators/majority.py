@@ -1,4 +1,4 @@
-"""Majority: are there more ones than zeros?"""
+"""Majority: whether there are more ones than zeros."""
 
 from __future__ import annotations
 

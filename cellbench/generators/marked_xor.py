@@ -1,4 +1,4 @@
-"""Marked XOR: are the two marked bits of a long sequence unlike?"""
+"""Marked XOR: whether the two marked bits of a long sequence differ."""
 
 from __future__ import annotations
 

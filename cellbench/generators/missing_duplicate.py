@@ -1,4 +1,4 @@
-"""Missing duplicate: a string stands there twice; which symbol is hidden?"""
+"""Missing duplicate: which symbol is hidden in a string that stands there twice."""
 
 from __future__ import annotations
 

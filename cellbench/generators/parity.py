@@ -1,4 +1,4 @@
-"""Parity: is the number of ones odd?"""
+"""Parity: whether the number of ones is odd."""
 
 from __future__ import annotations
 

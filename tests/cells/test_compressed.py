@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from cell_parity import LN_3, assert_same, draw, foreign, parameter_count, with_weights
@@ -206,7 +207,8 @@ def test_high_frequencies_are_exact_in_float32() -> None:
 
 
 def radii(weight: Tensor, side: int) -> Tensor:
-    return torch.linalg.eigvals(weight.detach().view(-1, side, side)).abs().amax(1)
+    blocks = weight.detach().view(-1, side, side)  # torch's eigvals fails on some CPUs at rank 1
+    return torch.from_numpy(abs(np.linalg.eigvals(blocks.numpy())).max(1))
 
 
 @pytest.mark.parametrize("residual", [False, True])

@@ -126,8 +126,7 @@ def test_it_can_be_tested_at_any_even_length(length) -> None:
         ({"loss": "al"}, "loss must be one of answer, all, not 'al'; did you mean 'all'?"),
         (
             {"language": 5, "shortest": 7, "longest": 7},
-            "longest must be more than 7: from shortest=7 on, language 5 has only strings of "
-            "one answer.",
+            "longest must be more than 7: from shortest=7 on, language 5 has only strings",
         ),
     ],
 )
