@@ -40,6 +40,7 @@ import msgspec
 from cellbench.errors import OptionError, PluginError, TaskFileError, UnknownNameError, did_you_mean
 from cellbench.generators.base import Generator
 from cellbench.generators.elsewhere import Origin, find_generator, generator_names
+from cellbench.generators.zeros import trivial
 from cellbench.loading import described
 
 PERFECT: Mapping[str, float] = MappingProxyType(
@@ -138,7 +139,7 @@ class Task:
     @property
     def trivial(self) -> float:
         """The metric of the best predictor that remembers nothing."""
-        return self.generator.trivial()
+        return trivial(self.generator)
 
     def skill(self, metric: float) -> float:
         """Return where `metric` lies between trivial, 0, and perfect, 1; worse is negative."""
@@ -356,10 +357,10 @@ def _check_metric(where: str, file: _File, generator: Generator, solved: float) 
         raise TaskFileError(
             f"{where}: generator {file.generator!r} is scored by {fitting}, not {file.metric}."
         )
-    trivial, perfect = generator.trivial(), PERFECT[file.metric]
-    if not 0 < (solved - trivial) / (perfect - trivial) <= 1:
+    zero, perfect = trivial(generator), PERFECT[file.metric]
+    if not 0 < (solved - zero) / (perfect - zero) <= 1:
         raise TaskFileError(
-            f"{where}: solved = {solved:g} must be better than {trivial:g}, which takes "
+            f"{where}: solved = {solved:g} must be better than {zero:g}, which takes "
             f"no memory, and no better than {perfect:g}, which is perfect."
         )
 

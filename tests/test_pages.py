@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import mutate_cells
 import pytest
+from write_pages import scores
 
+from cellbench.catalog import load_tasks
 from cellbench.cells import CELLS
 from cellbench.cells.about import parity
+from cellbench.generators import zeros
 from cellbench.report import tasks
 from cellbench.report.cells import LEFT_OUT, page
 
@@ -23,6 +27,17 @@ def test_the_page_of_cells_is_todays() -> None:
 
 def test_the_page_of_tasks_is_todays() -> None:
     assert (DOCS / "tasks.md").read_text() == tasks.page(), "`make pages` writes it"
+
+
+def test_the_zeros_that_were_worked_out_before_are_todays() -> None:
+    assert scores() == pytest.approx(zeros.known(), rel=1e-9), "`make pages` writes them"
+
+
+def test_a_zero_that_was_not_worked_out_before_is_worked_out() -> None:
+    adding = load_tasks()["adding/length-50"].generator
+
+    assert zeros.key_of(adding) in zeros.known()
+    assert zeros.trivial(dataclasses.replace(adding, length=51)) == adding.trivial()
 
 
 def test_every_cell_was_held_to_something_that_is_not_ours() -> None:

@@ -139,7 +139,8 @@ def _value(
     if not len(maps.factor):
         return first
     (finish,), (more,), (factor,), (fresh,) = maps
-    return (finish * first + more + factor * first + fresh) % MODULUS
+    value: Tensor = (finish * first + more + factor * first + fresh) % MODULUS
+    return value
 
 
 def _joined(maps: _Maps) -> _Maps:

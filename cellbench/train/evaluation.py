@@ -12,6 +12,7 @@ from torch import Tensor
 from cellbench.catalog import Task
 from cellbench.cells.base import State
 from cellbench.generators.stream import Stream
+from cellbench.generators.zeros import trivial
 from cellbench.record import Rung
 from cellbench.train.both_ways import BothWays
 from cellbench.train.draws import Question, Streams, cut, draw_whole, split_batches
@@ -93,11 +94,11 @@ def _rung(model: CarriedModel, task: Task, seeds: Seeds, length: int) -> list[Ru
 def _scored(blank: Rung, task: Task, scores: Scores) -> Rung:
     if not math.isfinite(scores.metric):
         return _because(blank, "not finite")
-    trivial = task.generator.at_length(blank.length).trivial()
+    zero = trivial(task.generator.at_length(blank.length))
     return replace(
         blank,
         metric=scores.metric,
-        skill=(scores.metric - trivial) / (task.perfect - trivial),
+        skill=(scores.metric - zero) / (task.perfect - zero),
         exact_rate=scores.exact_rate,
     )
 

@@ -134,4 +134,4 @@ def test_settings_are_checked(settings, message) -> None:
     with pytest.raises(OptionError) as caught:
         make(**settings)
 
-    assert str(caught.value) == message
+    assert message in str(caught.value)
