@@ -9,7 +9,10 @@ from cellbench.generators.adding import Adding
 from cellbench.generators.adding_hs97 import AddingHS97
 from cellbench.generators.base import Generator
 from cellbench.generators.copying import Copying
+from cellbench.generators.digit_addition import DigitAddition
 from cellbench.generators.embedded_reber import EmbeddedReber
+from cellbench.generators.latch import Latch
+from cellbench.generators.memory_chain import MemoryChain
 from cellbench.generators.multiplication import Multiplication
 from cellbench.generators.temporal_order import TemporalOrder
 from cellbench.generators.tomita import Tomita
@@ -20,7 +23,10 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "adding": Adding,
         "adding_hs97": AddingHS97,
         "copying": Copying,
+        "digit_addition": DigitAddition,
         "embedded_reber": EmbeddedReber,
+        "latch": Latch,
+        "memory_chain": MemoryChain,
         "multiplication": Multiplication,
         "temporal_order": TemporalOrder,
         "tomita": Tomita,

@@ -104,8 +104,8 @@ class Tomita(Generator):
         choice("loss", self.loss, LOSSES)
         if not _balanced(self.language, self.shortest, self.longest):
             raise OptionError(
-                f"longest must be more than {self.longest}: from shortest={self.shortest} on, "
-                f"language {self.language} has only strings of one answer."
+                f"longest must be more than {self.longest}: language {self.language} has only "
+                f"strings of one answer from shortest={self.shortest} on."
             )
 
     @property
