@@ -90,4 +90,4 @@ class MemoryChain(Generator):
 def _majority(bits: int) -> float:
     """Return how large a share of fair bits the commoner value has, on average."""
     larger = sum(max(ones, bits - ones) * math.comb(bits, ones) for ones in range(bits + 1))
-    return larger / bits / 2**bits
+    return larger / (bits << bits)

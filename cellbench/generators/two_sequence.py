@@ -91,8 +91,9 @@ class TwoSequence(Generator):
         targets = asked * kind
         optimum = None
         if self.noise != "rest":
-            towards = sign * values[: self.informative].sum(0, keepdim=True)
-            optimum = asked * torch.nn.functional.softplus(-2 * towards / VARIANCE)
+            towards = sign * values[: self.informative].double().sum(0, keepdim=True)
+            nats = torch.nn.functional.softplus(-2 * towards / VARIANCE)
+            optimum = asked * nats.float()  # rounded once, so that devices agree
         return Batch(values.unsqueeze(2), targets, asked, asked, optimum)
 
     def trivial(self) -> float:
