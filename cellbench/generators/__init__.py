@@ -11,6 +11,7 @@ from cellbench.generators.base import Generator
 from cellbench.generators.copying import Copying
 from cellbench.generators.digit_addition import DigitAddition
 from cellbench.generators.embedded_reber import EmbeddedReber
+from cellbench.generators.in_context_dfa import InContextDFA
 from cellbench.generators.latch import Latch
 from cellbench.generators.memory_chain import MemoryChain
 from cellbench.generators.multiplication import Multiplication
@@ -25,6 +26,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "copying": Copying,
         "digit_addition": DigitAddition,
         "embedded_reber": EmbeddedReber,
+        "in_context_dfa": InContextDFA,
         "latch": Latch,
         "memory_chain": MemoryChain,
         "multiplication": Multiplication,

@@ -41,7 +41,7 @@ class DigitAddition(Generator):
     and any digits of that length; none starts with 0 but 0 itself.
 
     Whoever sees no character still knows where `=` is, and so how many digits both numbers
-    have together, and may guess where the result ends and that it starts with a 1.
+    have together, and may guess where the result ends, and that it starts with a small digit.
 
     Source: Zaremba & Sutskever 2014, "Learning to Execute", arXiv:1410.4615.
     Differs from it: a sum stands alone, where there it is a line of a program, print(...); of

@@ -99,11 +99,11 @@ class Latch(Generator):
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Repeat the first of the two where it is asked for, and look ahead elsewhere."""
-        which = (inputs == 1).any(0).long()
-        follows = torch.cat([inputs[1:], inputs[:1]])
-        if self.form == "open":
-            return torch.where(inputs == self._trigger, which, follows)
-        return torch.cat([follows[:-1], which.unsqueeze(0)])
+        which = (inputs == 1).any(0, keepdim=True).long()
+        if self.form != "open":
+            return torch.cat([inputs[1:], which])
+        follows = torch.cat([inputs[1:], torch.full_like(inputs[:1], self._blank)])
+        return torch.where(inputs == self._trigger, which, follows)
 
     def at_length(self, length: int) -> Latch:
         """Return the task with that lag."""

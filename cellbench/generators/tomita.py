@@ -79,8 +79,7 @@ class Tomita(Generator):
     equally likely, and so are those that do not. Lengths are equally likely as well, but for
     those at which all or no strings belong: of these there are none.
 
-    Source: Tomita 1982, "Dynamic construction of finite automata from examples using
-    hill-climbing".
+    Source: Tomita 1982; in the words usual since.
     Differs from it: there, a language came with a few fixed strings; what is drawn, and the
     balance at every length, is as we define it. Some read language 3 as "follows at once".
 
