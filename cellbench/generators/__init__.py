@@ -24,6 +24,7 @@ from cellbench.generators.cycle_navigation import CycleNavigation
 from cellbench.generators.delay_line import DelayLine
 from cellbench.generators.denoising import Denoising
 from cellbench.generators.denoising_copy import DenoisingCopy
+from cellbench.generators.digit_addition import DigitAddition
 from cellbench.generators.digits import Digits
 from cellbench.generators.duplicate import Duplicate
 from cellbench.generators.dyck import Dyck
@@ -33,13 +34,16 @@ from cellbench.generators.even_pairs import EvenPairs
 from cellbench.generators.flip_flop import FlipFlop
 from cellbench.generators.fuzzy_recall import FuzzyRecall
 from cellbench.generators.group_words import GroupWords
+from cellbench.generators.in_context_dfa import InContextDFA
 from cellbench.generators.induction_heads import InductionHeads
 from cellbench.generators.lag_copy import LagCopy
+from cellbench.generators.latch import Latch
 from cellbench.generators.listops import ListOps
 from cellbench.generators.mackey_glass import MackeyGlass
 from cellbench.generators.majority import Majority
 from cellbench.generators.marked_xor import MarkedXor
 from cellbench.generators.memorisation import Memorisation
+from cellbench.generators.memory_chain import MemoryChain
 from cellbench.generators.missing_duplicate import MissingDuplicate
 from cellbench.generators.modular_arithmetic import ModularArithmetic
 from cellbench.generators.mqar import MultiQueryRecall
@@ -88,6 +92,7 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "delay_line": DelayLine,
         "denoising": Denoising,
         "denoising_copy": DenoisingCopy,
+        "digit_addition": DigitAddition,
         "digits": Digits,
         "duplicate": Duplicate,
         "dyck": Dyck,
@@ -97,13 +102,16 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "flip_flop": FlipFlop,
         "fuzzy_recall": FuzzyRecall,
         "group_words": GroupWords,
+        "in_context_dfa": InContextDFA,
         "induction_heads": InductionHeads,
         "lag_copy": LagCopy,
+        "latch": Latch,
         "listops": ListOps,
         "mackey_glass": MackeyGlass,
         "majority": Majority,
         "marked_xor": MarkedXor,
         "memorisation": Memorisation,
+        "memory_chain": MemoryChain,
         "missing_duplicate": MissingDuplicate,
         "modular_arithmetic": ModularArithmetic,
         "mqar": MultiQueryRecall,

@@ -79,8 +79,7 @@ class Tomita(Generator):
     equally likely, and so are those that do not. Lengths are equally likely as well, but for
     those at which all or no strings belong: of these there are none.
 
-    Source: Tomita 1982, "Dynamic construction of finite automata from examples using
-    hill-climbing".
+    Source: Tomita 1982; in the words usual since.
     Differs from it: there, a language came with a few fixed strings; what is drawn, and the
     balance at every length, is as we define it. Some read language 3 as "follows at once".
 
@@ -104,8 +103,8 @@ class Tomita(Generator):
         choice("loss", self.loss, LOSSES)
         if not _balanced(self.language, self.shortest, self.longest):
             raise OptionError(
-                f"longest must be more than {self.longest}: from shortest={self.shortest} on, "
-                f"language {self.language} has only strings of one answer."
+                f"longest must be more than {self.longest}: language {self.language} has only "
+                f"strings of one answer from shortest={self.shortest} on."
             )
 
     @property

@@ -35,22 +35,29 @@ class TwoSequence(Generator):
         input   1.00 1.00  .50 -.10  .25 -.21  .38  .03  .13  .35  .46
         target     -    -    -    -    -    -    -    -    -    -    1
 
+    With length=5, informative=1, noise=everywhere, sequence 3 of the training stream:
+
+        input    .30  .20 -.26 -.14  .11
+        target     -    -    -    -    1
+        bits       -    -    -    -  .07
+
     The first `informative` values are all 1, class 1, or all -1, class 0; the others are
     Gaussian noise, of mean 0 and variance .2. A sequence has from `length` to 1.1 `length`
     steps, rounded down; after that, values are 0, which noise never is.
 
     With noise=everywhere the first values are noisy too. Then nobody can always name the
     class, and the score is the cross-entropy beyond that of whoever knows the odds: with s the
-    sum of the first values, class 1 has odds of exp(2 s / .2) to 1.
+    sum of the first values, class 1 has odds of exp(2 s / .2) to 1. `bits` is
+    what the true class costs them.
 
     Source: Bengio et al. 1994; this form, Hochreiter & Schmidhuber 1997, experiments 3a
-    (noise=rest) and 3b (noise=everywhere). They found that random weights solve 3a as fast as
-    learning does: it is a check, and proves little.
+    (noise=rest) and 3b (noise=everywhere). They found that guessing weights at random solves
+    3a sooner than learning does: it is a check, and proves little.
     Differs from it: the answer is one of two classes, where it was a number near 1 or 0. Noise
     is one of 4096 values, the quantiles of the normal distribution in the middle of as many
-    equal shares, so that it has the same bits everywhere. 3c, where targets are noisy, is not
-    here: noise is for learning only, and a target is the same in every split. As there, nothing
-    is learned before the end.
+    equal shares, so that it has the same bits everywhere. 3c, with noise on
+    the targets, is not here: a target is what the inputs tell, in every split. As there,
+    nothing is learned before the end.
 
     Attributes:
         length: Steps of the shortest sequence.
@@ -91,8 +98,9 @@ class TwoSequence(Generator):
         targets = asked * kind
         optimum = None
         if self.noise != "rest":
-            towards = sign * values[: self.informative].sum(0, keepdim=True)
-            optimum = asked * torch.nn.functional.softplus(-2 * towards / VARIANCE)
+            towards = sign * values[: self.informative].double().sum(0, keepdim=True)
+            nats = torch.nn.functional.softplus(-2 * towards / VARIANCE)
+            optimum = asked * nats.float()  # rounded once, so that devices agree
         return Batch(values.unsqueeze(2), targets, asked, asked, optimum)
 
     def trivial(self) -> float:
