@@ -76,7 +76,7 @@ class CountRecall(Generator):
             math.comb(self.length, count) * (self.alphabet - 1) ** (self.length - count)
             for count in range(self.length + 1)
         )
-        return max(odds) / float(self.alphabet**self.length)
+        return float(max(odds) / self.alphabet**self.length)
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Sort all tokens, and measure how far a symbol's run in them reaches."""

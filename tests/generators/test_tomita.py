@@ -124,22 +124,12 @@ def test_it_can_be_tested_at_any_even_length(length) -> None:
         ({"shortest": 0}, "shortest must be a whole number of at least 1, not 0."),
         ({"shortest": 9}, "shortest must be a whole number from 1 to longest=8, not 9."),
         ({"loss": "al"}, "loss must be one of answer, all, not 'al'; did you mean 'all'?"),
-<<<<<<< HEAD
-        (
-            {"language": 5, "shortest": 7, "longest": 7},
-            "longest must be more than 7: from shortest=7 on, language 5 has only strings",
-        ),
-=======
->>>>>>> hs97
     ],
 )
 def test_settings_are_checked(settings, message) -> None:
     with pytest.raises(OptionError) as caught:
         make(**settings)
 
-<<<<<<< HEAD
-    assert message in str(caught.value)
-=======
     assert str(caught.value) == message
 
 
@@ -148,4 +138,3 @@ def test_a_language_needs_a_length_with_both_answers() -> None:
         make(language=5, shortest=7, longest=7)
     with pytest.raises(OptionError, match=r"language 4 has .* one answer from shortest=1 on\.$"):
         make(language=4, shortest=1, longest=2)
->>>>>>> hs97
