@@ -81,7 +81,7 @@ class CountRecall(Generator):
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Sort all tokens, and measure how far a symbol's run in them reaches."""
         is_asked = inputs >= self.alphabet
-        ordered = inputs.T.sort(dim=1).values
+        ordered = inputs.T.contiguous().sort(dim=1).values
         symbol = torch.where(is_asked, inputs - self.alphabet, 0).T.contiguous()
         end = torch.searchsorted(ordered, symbol, right=True)
         start = torch.searchsorted(ordered, symbol)

@@ -24,7 +24,6 @@ from cellbench.generators.lengths import (
 from cellbench.generators.stream import Stream
 
 
-
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvenPairs(Generator):

@@ -14,7 +14,7 @@ from cellbench.errors import OptionError
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.lengths import fair_bits, steps
 from cellbench.generators.stream import Stream
-from cellbench.options import choice, whole, whole_up_to
+from cellbench.options import between, choice, whole
 
 _WRITE, _READ, _IGNORE, _BITS = range(4)  # the last: the first of two
 _ALL = 100  # per cent
@@ -55,7 +55,8 @@ class FlipFlop(Generator):
         whole("length", self.length, low=4)
         if self.length % 2:
             raise OptionError(f"length must be even, an instruction and a bit, not {self.length}.")
-        whole_up_to("ignore", self.ignore, low=0, high=_ALL, of="per cent")
+        whole("ignore", self.ignore, low=0)
+        between("ignore", self.ignore, low=0, high=_ALL)
         choice("loss", self.loss, LOSSES)
 
     @property

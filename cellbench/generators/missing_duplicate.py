@@ -23,8 +23,8 @@ from cellbench.generators.lengths import (
     with_blanks,
 )
 from cellbench.generators.stream import Stream
-_PLACES = 2**31
 
+_PLACES = 2**31
 
 
 @final
