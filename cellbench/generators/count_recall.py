@@ -1,4 +1,4 @@
-"""Count recall: how often was each of these symbols there?"""
+"""Count recall: how often some symbols were there."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ class CountRecall(Generator):
             math.comb(self.length, count) * (self.alphabet - 1) ** (self.length - count)
             for count in range(self.length + 1)
         )
-        return max(odds) / self.alphabet**self.length
+        strings: int = self.alphabet**self.length
+        best: int = max(odds)
+        return best / strings
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Sort all tokens, and measure how far a symbol's run in them reaches."""

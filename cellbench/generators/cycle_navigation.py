@@ -1,4 +1,4 @@
-"""Cycle navigation: where on a circle do many small moves lead?"""
+"""Cycle navigation: where many small moves on a circle lead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.lengths import (
-    BLANK,
     FIRST_SYMBOL,
     at_step,
     check_lengths,
@@ -23,7 +22,6 @@ from cellbench.generators.lengths import (
 )
 from cellbench.generators.stream import Stream
 from cellbench.options import whole
-
 
 _STAY, _FORWARD, _BACK = range(3)
 

@@ -1,4 +1,4 @@
-"""Even pairs: are there as many 01 as 10 beside each other?"""
+"""Even pairs: whether unlike neighbours among some bits are odd in number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 

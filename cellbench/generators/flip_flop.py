@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -84,6 +85,19 @@ class FlipFlop(Generator):
 
     def trivial(self) -> float:
         return 1 / 2
+
+    def controls(self) -> Mapping[str, float]:
+        """Tell what the latest bit gives away, whatever its instruction: all but ignored ones.
+
+        The pair before a read is the first write, or may be any of the three.
+        """
+        pairs, ignored = self.length // 2, self.ignore / _ALL
+        odds = (1 - ignored) / 2  # of a read at the pairs between
+        after_any = 1 - ignored / 2
+        if pairs == 2:  # noqa: PLR2004 -- one write, one read
+            return {"the latest bit": 1.0}
+        right = odds + ((pairs - 3) * odds + 1) * after_any
+        return {"the latest bit": right / ((pairs - 2) * odds + 1)}
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Make a list of all that was written; each read takes the latest entry.

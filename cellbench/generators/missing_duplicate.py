@@ -1,4 +1,4 @@
-"""Missing duplicate: a string stands there twice; which symbol is hidden?"""
+"""Missing duplicate: a string twice, with one symbol to be found."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _value(
         maps = _joined(maps)
     if not len(maps.factor):
         return first
-    (finish,), (more,), (factor,), (fresh,) = maps
+    finish, more, factor, fresh = (part[0] for part in maps)
     return (finish * first + more + factor * first + fresh) % MODULUS
 
 

@@ -1,4 +1,4 @@
-"""Parity: is the number of ones odd?"""
+"""Parity: whether the ones among some bits are odd in number."""
 
 from __future__ import annotations
 

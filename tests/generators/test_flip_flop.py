@@ -78,6 +78,19 @@ def test_a_bit_that_is_ignored_changes_no_answer() -> None:
     assert torch.equal(generator.oracle(changed)[batch.scored], batch.targets[batch.scored])
 
 
+@pytest.mark.parametrize("length", [4, 6, 16])
+@pytest.mark.parametrize("ignore", [0, 30, 80])
+def test_the_latest_bit_gives_away_what_is_measured(length, ignore) -> None:
+    generator = make(length=length, ignore=ignore)
+    batch = draw(generator, 20_000)
+    latest = torch.zeros_like(batch.targets)
+    latest[2::2] = batch.inputs[1::2]
+    right = (latest == batch.targets)[batch.scored].double().mean().item()
+
+    assert generator.controls() == {"the latest bit": pytest.approx(right, abs=0.01)}
+    assert ignore or right == 1.0
+
+
 def test_it_is_tested_at_other_lengths_and_kinds_of_token_stay() -> None:
     assert make().at_length(512) == make(length=512)
     assert make().at_length(512).answers == make().answers

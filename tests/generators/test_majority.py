@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from strings import answers, columns, draw, is_even, lengths, tally
 
@@ -35,6 +37,20 @@ def test_lengths_and_answers_are_fair() -> None:
     assert is_even(tally((lengths(batch) - 3) // 2, 4))
     assert is_even(tally(batch.targets[batch.scored], 2))
     assert Majority(shortest=2, longest=10).trivial() == 0.5
+
+
+@pytest.mark.parametrize("length", [1, 3, 9])
+def test_one_bit_gives_away_as_much_as_it_does_in_all_strings(length) -> None:
+    strings = list(itertools.product((0, 1), repeat=length))
+    right = sum(bits[0] == (2 * sum(bits) > length) for bits in strings)
+    generator = Majority(shortest=length, longest=length)
+
+    assert generator.controls() == {"any one bit": pytest.approx(right / len(strings))}
+
+
+def test_one_bit_gives_away_less_in_longer_strings() -> None:
+    """1 of one bit, 3/4 of three: 7/8 where both are as likely."""
+    assert Majority(shortest=1, longest=3).controls() == {"any one bit": 7 / 8}
 
 
 @pytest.mark.parametrize(
