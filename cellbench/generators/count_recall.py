@@ -1,4 +1,4 @@
-"""Count recall: how often each of the asked symbols was there."""
+"""Count recall: how often some symbols were there."""
 
 from __future__ import annotations
 
@@ -76,12 +76,14 @@ class CountRecall(Generator):
             math.comb(self.length, count) * (self.alphabet - 1) ** (self.length - count)
             for count in range(self.length + 1)
         )
-        return float(max(odds) / self.alphabet**self.length)
+        strings: int = self.alphabet**self.length
+        best: int = max(odds)
+        return best / strings
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Sort all tokens, and measure how far a symbol's run in them reaches."""
         is_asked = inputs >= self.alphabet
-        ordered = inputs.T.sort(dim=1).values
+        ordered = inputs.T.contiguous().sort(dim=1).values
         symbol = torch.where(is_asked, inputs - self.alphabet, 0).T.contiguous()
         end = torch.searchsorted(ordered, symbol, right=True)
         start = torch.searchsorted(ordered, symbol)

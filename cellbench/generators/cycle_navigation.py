@@ -1,4 +1,4 @@
-"""Cycle navigation: where on a circle many small moves lead."""
+"""Cycle navigation: where many small moves on a circle lead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Even pairs: whether there are as many 01 as 10 beside each other."""
+"""Even pairs: whether unlike neighbours among some bits are odd in number."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -14,7 +15,7 @@ from cellbench.errors import OptionError
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.lengths import fair_bits, steps
 from cellbench.generators.stream import Stream
-from cellbench.options import choice, whole, whole_up_to
+from cellbench.options import between, choice, whole
 
 _WRITE, _READ, _IGNORE, _BITS = range(4)  # the last: the first of two
 _ALL = 100  # per cent
@@ -55,7 +56,8 @@ class FlipFlop(Generator):
         whole("length", self.length, low=4)
         if self.length % 2:
             raise OptionError(f"length must be even, an instruction and a bit, not {self.length}.")
-        whole_up_to("ignore", self.ignore, low=0, high=_ALL, of="per cent")
+        whole("ignore", self.ignore, low=0)
+        between("ignore", self.ignore, low=0, high=_ALL)
         choice("loss", self.loss, LOSSES)
 
     @property
@@ -83,6 +85,19 @@ class FlipFlop(Generator):
 
     def trivial(self) -> float:
         return 1 / 2
+
+    def controls(self) -> Mapping[str, float]:
+        """Tell what the latest bit gives away, whatever its instruction: all but ignored ones.
+
+        The pair before a read is the first write, or may be any of the three.
+        """
+        pairs, ignored = self.length // 2, self.ignore / _ALL
+        odds = (1 - ignored) / 2  # of a read at the pairs between
+        after_any = 1 - ignored / 2
+        if pairs == 2:  # noqa: PLR2004 -- one write, one read
+            return {"the latest bit": 1.0}
+        right = odds + ((pairs - 3) * odds + 1) * after_any
+        return {"the latest bit": right / ((pairs - 2) * odds + 1)}
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Make a list of all that was written; each read takes the latest entry.

@@ -61,6 +61,12 @@ def multiplication(group: str) -> Int[Tensor, "elements elements"]:
     )
 
 
+@functools.lru_cache(maxsize=16)
+def _flat_table(group: str, device: torch.device) -> Int[Tensor, "pairs"]:
+    """Return the products of all pairs, row by row; kept on the device, since copying waits."""
+    return multiplication(group).view(-1).to(device)
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupWords(Generator):
@@ -105,7 +111,7 @@ class GroupWords(Generator):
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
         """Draw elements, and join ever longer products: log2(length) passes."""
         inputs = stream.integers("elements", index, self.length, below=self._elements)
-        table = multiplication(self.group).to(index.device).view(-1)
+        table = _flat_table(self.group, index.device)
         products = inputs.clone()
         reach = 1
         while reach < self.length:

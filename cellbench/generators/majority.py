@@ -1,8 +1,10 @@
-"""Majority: whether there are more ones than zeros."""
+"""Majority: which of two bits there is more of."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -37,10 +39,9 @@ class Majority(Generator):
     its own length; blanks follow it, and the answer stands on the first. Lengths are odd, so
     that there is always a majority. Margins are small: of n bits, about the root of n.
 
-    Source: as we define it; a test of counting in formal-language studies, among them
-    Merrill et al. 2022, arXiv:2106.16213.
-    Differs from it: in nothing that is ours to say; studies of it differ among themselves in
-    what a draw counts as, and here there is none.
+    Source: as we define it; the language is in many studies of what networks can count,
+    among them Merrill et al. 2022, arXiv:2106.16213.
+    Differs from it: lengths are odd, and asked of all bits once, after the last.
 
     Attributes:
         shortest: Bits of the shortest sequence.
@@ -72,6 +73,12 @@ class Majority(Generator):
 
     def trivial(self) -> float:
         return 1 / 2
+
+    def controls(self) -> Mapping[str, float]:
+        """Tell what one bit gives away: it decides where the others are a draw."""
+        lengths = odd_lengths(self.shortest, self.longest)
+        draws = (math.comb(n - 1, n // 2) / 2**n for n in lengths)
+        return {"any one bit": 1 / 2 + sum(draws) / len(lengths)}
 
     def oracle(self, inputs: Int[Tensor, "time batch"]) -> Int[Tensor, "time batch"]:
         """Sort the bits and take the one in the middle; blanks come first."""

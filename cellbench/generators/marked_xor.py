@@ -33,9 +33,9 @@ class MarkedXor(Generator):
     says anything about the answer, which is asked at the last step.
 
     Source: Martens & Sutskever 2011, "Learning Recurrent Neural Networks with Hessian-Free
-    Optimization", after Hochreiter & Schmidhuber 1997.
-    Differs from it: the marks stand where those of our adding problem do, and every sequence
-    has the same length.
+    Optimization".
+    Differs from it: as we define it: the marks stand where those of our adding problem do,
+    and all sequences are equally long.
 
     Attributes:
         length: Steps of the sequence.

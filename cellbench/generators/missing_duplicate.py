@@ -1,4 +1,4 @@
-"""Missing duplicate: which symbol is hidden in a string that stands there twice."""
+"""Missing duplicate: a string twice, with one symbol to be found."""
 
 from __future__ import annotations
 

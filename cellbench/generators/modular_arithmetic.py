@@ -138,9 +138,8 @@ def _value(
         maps = _joined(maps)
     if not len(maps.factor):
         return first
-    (finish,), (more,), (factor,), (fresh,) = maps
-    value: Tensor = (finish * first + more + factor * first + fresh) % MODULUS
-    return value
+    finish, more, factor, fresh = (part[0] for part in maps)
+    return (finish * first + more + factor * first + fresh) % MODULUS
 
 
 def _joined(maps: _Maps) -> _Maps:

@@ -1,4 +1,4 @@
-"""Parity: whether the number of ones is odd."""
+"""Parity: whether the ones among some bits are odd in number."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ class RandomPermutation(Generator):
     only the last is scored. Nothing marks it: it is due when all others have been there.
 
     Source: Martens & Sutskever 2011, "Learning Recurrent Neural Networks with Hessian-Free
-    Optimization", after task 2b of Hochreiter & Schmidhuber 1997.
-    Differs from it: as we define it; the sources draw the symbols between in ways of their
-    own. The loss looks at the last symbol unless loss=all.
+    Optimization".
+    Differs from it: as we define it: two symbols may come first, and all others come once.
+    The loss looks at the last symbol unless loss=all.
 
     Attributes:
         others: Symbols between the first one and its return.
