@@ -58,12 +58,12 @@ from cellbench.generators.overwrite import Overwrite
 from cellbench.generators.parity import Parity
 from cellbench.generators.priority_sort import PrioritySort
 from cellbench.generators.random_permutation import RandomPermutation
-from cellbench.generators.recall import Recall
 from cellbench.generators.repeat_copy import RepeatCopy
 from cellbench.generators.repeat_previous import RepeatPrevious
 from cellbench.generators.reverse import Reverse
 from cellbench.generators.selective_copying import SelectiveCopying
 from cellbench.generators.shuffle_dyck import ShuffleDyck
+from cellbench.generators.single_recall import SingleRecall
 from cellbench.generators.solve_equation import SolveEquation
 from cellbench.generators.square_root import SquareRoot
 from cellbench.generators.stack_manipulation import StackManipulation
@@ -126,12 +126,12 @@ GENERATORS: Mapping[str, type[Generator]] = MappingProxyType(
         "parity": Parity,
         "priority_sort": PrioritySort,
         "random_permutation": RandomPermutation,
-        "recall": Recall,
         "repeat_copy": RepeatCopy,
         "repeat_previous": RepeatPrevious,
         "reverse": Reverse,
         "selective_copying": SelectiveCopying,
         "shuffle_dyck": ShuffleDyck,
+        "single_recall": SingleRecall,
         "solve_equation": SolveEquation,
         "square_root": SquareRoot,
         "stack_manipulation": StackManipulation,

@@ -19,7 +19,7 @@ USUAL = {
     "mqar": {"vocabulary": 40, "pairs": 4, "length": 32, "power": 0.01, "filler": "zero"},
     "noisy_recall": {"length": 20, "keys": 3, "values": 3, "noise": 2, "share": 0.4},
     "overwrite": {"keys": 3, "values": 4, "times": 2},
-    "recall": {"pairs": 4, "keys": 6, "values": 5, "repeats": "never", "layout": "ba"},
+    "single_recall": {"pairs": 4, "keys": 6, "values": 5, "repeats": "never", "layout": "ba"},
     "selective_copying": {"length": 12, "symbols": 3, "alphabet": 5, "layout": "s4"},
 }
 OTHER = {
@@ -28,7 +28,7 @@ OTHER = {
     "share": 0.2,
     "repeats": "latest",
     "loss": "all",
-    ("recall", "layout"): "safari",
+    ("single_recall", "layout"): "safari",
     ("noisy_recall", "length"): 22,
     ("selective_copying", "layout"): "mad",
 }

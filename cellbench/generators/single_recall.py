@@ -34,7 +34,7 @@ REPEATS = ("never", "same", "latest")
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recall(Generator):
+class SingleRecall(Generator):
     """Show keys, each followed by its value; then one of these keys, and ask for its value.
 
     With pairs=3, keys=26, values=10, repeats=never, layout=ba, loss=answer,

@@ -10,13 +10,13 @@ import torch
 from scipy.stats import chisquare
 
 from cellbench.errors import OptionError
-from cellbench.generators.recall import REPEATS, Recall
+from cellbench.generators.single_recall import REPEATS, SingleRecall
 from cellbench.generators.stream import Stream
 
 
 def make(**settings):
     usual = {"pairs": 4, "keys": 6, "values": 5, "layout": "ba", "loss": "answer"}
-    return Recall(**usual | {"repeats": "never"} | settings)
+    return SingleRecall(**usual | {"repeats": "never"} | settings)
 
 
 def drawn(generator, sequences):
