@@ -17,10 +17,9 @@ from cellbench.train.loop import train
 from cellbench.train.model import SequenceModel
 
 
-def learned(cell: str, level: str, *, steps: int, seed: int = 0, hidden: int = 64, **budget):
-    """Train as a run does, for at most `steps`; return what came of it."""
-    task = find_task(level)
-    task = dataclasses.replace(task, budget=dataclasses.replace(task.budget, **budget))
+def learned(cell: str, level: str, *, steps: int, seed: int = 0, hidden: int = 64, **changes):
+    """Train as a run does, for at most `steps`; return the level and what came of it."""
+    task = dataclasses.replace(find_task(level), **changes)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -47,9 +46,47 @@ def test_gates_add_over_a_long_lag(cell, level, steps) -> None:
 
 
 @pytest.mark.parametrize("level", ["adding/length-50", "adding/length-100"])
-def test_a_tanh_network_does_not(level) -> None:
+def test_a_tanh_network_does_not_add(level) -> None:
     """Else the level would ask for no memory."""
-    task, found = learned("rnn", level, steps=600)
+    task, found = learned("rnn", level, steps=500)
 
     assert found.steps_to_solve is None
-    assert abs(task.skill(found.test.metric)) < 0.1
+    assert abs(task.skill(found.test.metric)) < 0.15
+
+
+def test_parity_learned_up_to_40_holds_up_to_500() -> None:
+    _, found = learned("lstm", "parity/lengths-40", steps=3000)  # 900 and 1000 with two rates
+
+    assert found.steps_to_solve is not None
+    assert [rung.length for rung in found.ladder] == [41, 50, 75, 100, 200, 300, 400, 500]
+    assert all(rung.skill > 0.98 for rung in found.ladder)
+
+
+def test_parity_is_not_had_in_a_few_steps() -> None:
+    task, found = learned("lstm", "parity/lengths-40", steps=200)
+
+    assert found.steps_to_solve is None
+    assert all(abs(rung.skill) < 0.2 for rung in found.ladder)
+    assert abs(task.skill(found.test.metric)) < 0.5
+
+
+def test_a_flip_flop_is_read_without_an_error_and_far_beyond_what_was_seen() -> None:
+    _, found = learned("lstm", "flip_flop/length-64", steps=1600)  # 400 with one seed
+
+    assert found.steps_to_solve is not None
+    assert found.test.metric == 1.0
+    assert found.test.exact_rate == 1.0
+    assert all(rung.metric > 0.999 for rung in found.ladder)
+
+
+def test_copying_is_between_nothing_and_solved_at_a_small_budget() -> None:
+    task, found = learned("lstm", "copying/delay-10", steps=1000)  # 0.37 with one seed
+
+    assert found.steps_to_solve is None
+    assert 0.1 < task.skill(found.test.metric) < 0.9
+
+
+def test_a_tanh_network_copies_nothing_over_a_hundred_blanks() -> None:
+    task, found = learned("rnn", "copying/delay-100", steps=200)
+
+    assert abs(task.skill(found.test.metric)) < 0.02
