@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,11 @@ def test_every_benchmark_figure_is_that_of_its_file() -> None:
         assert (float(ratio), float(low), float(high)) == pytest.approx(
             (found["ratio"], *found["interval_95"]), abs=0.0051
         )
+
+
+def test_every_task_is_named() -> None:
+    names = {one.name.removesuffix(".toml") for one in files("cellbench._tasks").iterdir()}
+    names -= {"suites", "__init__.py", "__pycache__"}
+
+    assert len(names) > 60
+    assert not [name for name in sorted(names) if f"`{name}`" not in README]
