@@ -24,7 +24,8 @@ class _Pairs(NamedTuple):
 
     key_size: Int[Tensor, "pairs batch"]
     value_size: Int[Tensor, "pairs batch"]
-    ids: Int[Tensor, "places pairs batch"]
+    table: Int[Tensor, "batch ids"]  # of those that were drawn: all ids of the first, and so on
+    first: Int[Tensor, "pairs batch"]  # which of them each is
     seen: Bool[Tensor, "pairs batch"]
     last: Int[Tensor, "1 batch"]
 
@@ -88,7 +89,8 @@ class FuzzyRecall(Generator):
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
         ids, asked = self._laid_out(self._pairs(stream, index))
-        inputs, targets = ids[:, :-1].T.contiguous(), ids[:, 1:].T.contiguous()
+        shown = ids.T.contiguous()
+        inputs, targets = shown[:-1], shown[1:]  # the same memory: what is next is the target
         scored = asked[:, 1:].T.contiguous()
         trained = scored if self.loss == "answer" else torch.ones_like(scored)
         return Batch(inputs, targets, scored, trained)
@@ -142,18 +144,21 @@ class FuzzyRecall(Generator):
         value_size = stream.integers("value sizes", index, count, below=self.value_size) + 1
         key = _motifs(stream, "keys", index, (self.key_size, count), self.keys)
         value = _motifs(stream, "values", index, (self.value_size, count), self.values)
-        first = _first_alike(self._numbers(key, key_size))
+        first = _first_alike(self._numbers(key, key_size), (self.keys + 1) ** self.key_size)
         ends = (key_size + value_size.gather(0, first)).cumsum(dim=0)
         last = (ends <= room).sum(dim=0, keepdim=True)
         draw = stream.integers("asked", index, 1, below=2**SHARE_BITS)
         place = torch.arange(count + 1, device=index.device).unsqueeze(1).expand(-1, len(index))
         source = place.clamp(max=count - 1).scatter(0, last, draw * last >> SHARE_BITS)
         first = first.gather(0, source)
-        ids = torch.cat([key + FIRST_KEY, value + self._first_value])
+        table = key.new_empty((len(index), count, self._longest))  # one pass, into its last place
+        table[..., : self.key_size] = key.add_(FIRST_KEY).permute(2, 1, 0)
+        table[..., self.key_size :] = value.add_(self._first_value).permute(2, 1, 0)
         return _Pairs(
             key_size.gather(0, first),
             value_size.gather(0, first),
-            ids.gather(1, first.expand(len(ids), -1, -1)),
+            table.flatten(1),
+            first,
             first < place,
             last,
         )
@@ -171,8 +176,8 @@ class FuzzyRecall(Generator):
         within = place - (ends - sizes).T.gather(1, pair)
         in_value = within >= key_size
         within += (self.key_size - key_size).where(in_value, 0)
-        table = pairs.ids.permute(2, 1, 0).flatten(1)
-        ids = table.gather(1, (pair * self._longest + within).clamp(min=0))
+        of = pairs.first.T.gather(1, pair)
+        ids = pairs.table.gather(1, of.mul_(self._longest).add_(within).clamp_(min=0))
         return ids.where(place >= 0, BLANK), in_value & pairs.seen.T.gather(1, pair)
 
     def _numbers(
@@ -204,14 +209,23 @@ def _motifs(
     return draws
 
 
-def _first_alike(numbers: Int[Tensor, "pairs batch"]) -> Int[Tensor, "pairs batch"]:
-    """Return for each number the first place where the same number stands."""
-    rising, order = numbers.sort(dim=0, stable=True)
-    place = torch.arange(len(numbers), device=numbers.device).unsqueeze(1)
-    starts = torch.ones_like(rising, dtype=torch.bool)
-    starts[1:] = rising[1:] != rising[:-1]
-    start = place.where(starts, 0).cummax(dim=0).values
-    return torch.empty_like(order).scatter_(0, order, order.gather(0, start))
+def _first_alike(numbers: Int[Tensor, "pairs batch"], most: int) -> Int[Tensor, "pairs batch"]:
+    """Return for each number the first place where the same number stands.
+
+    Number and place are sorted as one, which needs no stable sort: of 32 bits, where `most`, above
+    all numbers, lets them fit, and along the rows that lie together: a third of the time.
+    """
+    count = len(numbers)
+    bits = count.bit_length()
+    both = (numbers << bits) + torch.arange(count, device=numbers.device).unsqueeze(1)
+    small = most << bits < 2**31
+    rising = both.T.to(torch.int32 if small else torch.int64).contiguous().sort(dim=1).values
+    place, number = (rising & ((1 << bits) - 1)).long(), rising >> bits
+    starts = torch.ones_like(number, dtype=torch.bool)
+    starts[:, 1:] = number[:, 1:] != number[:, :-1]
+    rank = torch.arange(count, device=numbers.device)
+    start = rank.where(starts, 0).cummax(dim=1).values
+    return torch.empty_like(place).scatter_(1, place, place.gather(1, start)).T.contiguous()
 
 
 def _since_start(
