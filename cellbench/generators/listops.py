@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from cellbench.generators import compiled_listops
 from cellbench.generators.arithmetic import (
     check_lengths,
     drawn_lengths,
@@ -101,15 +102,26 @@ class ListOps(Generator):
         cuts = stream.integers("cuts", index, self.longest, below=2**31)
         operators = stream.integers("operators", index, self.longest, below=4) + MIN
         digits = stream.integers("digits", index, self.longest, below=DIGITS)
+        if compiled_listops.usable(cuts):
+            drawn = (cuts, operators, digits)
+            ids, value = compiled_listops.lists(
+                drawn, length, free=self.free, plain=PLAIN, close=CLOSE, blank=BLANK
+            )
+        else:
+            ids, value = self._in_tensors(cuts, operators, digits, length)
+        inputs = torch.cat([ids, torch.full_like(ids[:1], BLANK)])
+        scored = steps(self.longest + 1, index) == length
+        return Batch(inputs, scored * value, scored, scored)
+
+    def _in_tensors(
+        self, cuts: Tensor, operators: Tensor, digits: Tensor, length: Tensor
+    ) -> tuple[Int[Tensor, "time batch"], Int[Tensor, "batch"]]:
+        """Return the tokens of whole lists, blanks after them, and what they come to."""
         lists = _cut(cuts, length, self.free)
         ids = torch.where(lists.size > 0, operators, digits)
         ids = ids.masked_fill(lists.closes, CLOSE)
-        shown = torch.cat([ids, ids[:1]])
-        step = steps(self.longest + 1, index)
-        inputs = torch.where(step < length, shown, BLANK)
-        value = _worth(operators, digits, lists, _deepest(self.longest, self.free))
-        scored = step == length
-        return Batch(inputs, scored * value, scored, scored)
+        ids = torch.where(steps(self.longest, cuts) < length, ids, BLANK)
+        return ids, _worth(operators, digits, lists, _deepest(self.longest, self.free))
 
     def trivial(self) -> float:
         """Return how often the likeliest answer of each length is right."""

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import chisquare
 
 from cellbench.errors import OptionError
+from cellbench.generators import compiled_listops
 from cellbench.generators.listops import GLYPHS, ListOps
 from cellbench.generators.stream import Stream
 
@@ -139,3 +140,27 @@ def test_settings_and_lengths() -> None:
         make(longest=40_000)
     with pytest.raises(OptionError, match="free must be a whole number of at least 0, not -1"):
         make(free=-1)
+
+
+@pytest.mark.parametrize("free", [0, 2, 6])
+@pytest.mark.parametrize(("shortest", "longest"), [(4, 4), (4, 40), (300, 700)])
+def test_the_compiled_form_draws_the_same(monkeypatch, shortest, longest, free) -> None:
+    assert compiled_listops.library() is not None, "there is a compiler where this is tested"
+    generator = ListOps(shortest=shortest, longest=longest, free=free)
+    index = torch.arange(200)
+    found = []
+    for enough in (0, 2**60):
+        monkeypatch.setattr(compiled_listops, "ENOUGH", enough)
+        found.append(generator.sample(Stream(0, "train"), index))
+
+    assert torch.equal(found[0].inputs, found[1].inputs)
+    assert torch.equal(found[0].targets, found[1].targets)
+    assert torch.equal(found[0].scored, found[1].scored)
+
+
+def test_without_a_compiler_it_draws_in_tensors(monkeypatch) -> None:
+    monkeypatch.setattr(compiled_listops, "library", lambda: None)
+    batch = ListOps(shortest=300, longest=700, free=2).sample(Stream(0, "train"), torch.arange(60))
+
+    assert not compiled_listops.usable(batch.inputs)
+    assert int(batch.scored.sum()) == 60
