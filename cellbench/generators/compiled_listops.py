@@ -1,23 +1,18 @@
 """Lists of ListOps cut and evaluated on the CPU: one pass over each sequence, in C++.
 
 The tensor form in `listops`, which is what this has to agree with, goes over all steps once for
-each nesting. It is compiled once on a machine, by inductor, which knows the compiler and its
-options and keeps what it made on disk.
+each nesting.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-ENOUGH = 2**15
-"""Tokens for which this is worth while: inductor is a second of import, and the compiler a few
-more, once a machine."""
+from cellbench.generators import compiled
 
 _SOURCE = r"""
 #include <stdint.h>
@@ -75,7 +70,7 @@ extern "C" void lists(word batch, word free, word plain, word close, const word*
 
 def usable(cuts: Tensor) -> bool:
     """Return whether this form is there for what was drawn, and worth while."""
-    return cuts.device.type == "cpu" and cuts.numel() >= ENOUGH and library() is not None
+    return compiled.is_worth(cuts) and library() is not None
 
 
 def lists(
@@ -100,20 +95,12 @@ def lists(
     given = [each.contiguous() for each in (length, *drawn)]
     ids = torch.full_like(given[1], blank)
     values = torch.empty_like(given[0])
-    places = [each.data_ptr() for each in (*given, ids, values)]
-    library().lists(len(length), free, plain, close, *places)
+    call = library()
+    assert call is not None  # noqa: S101 -- as `usable` found
+    call(len(length), free, plain, close, *compiled.places(*given, ids, values))
     return ids, values
 
 
-@functools.cache
-def library() -> Any:
-    """Return the compiled loop, or None if there is no compiler or it failed."""
-    try:
-        from torch._inductor.codecache import CppCodeCache  # noqa: PLC0415 -- seconds of import
-
-        compiled = CppCodeCache.load(_SOURCE)
-        compiled.lists.argtypes = [ctypes.c_longlong] * 4 + [ctypes.c_void_p] * 6
-        compiled.lists.restype = None
-    except Exception:  # noqa: BLE001 -- whatever it is, there is the form in tensors
-        return None
-    return compiled
+def library() -> Callable[..., None] | None:
+    """Return the compiled loop, or None if there is none."""
+    return compiled.function(_SOURCE, "lists", 4, 6)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from cellbench.generators import compiled_fuzzy_recall
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
 from cellbench.generators.picks import LOSSES, SHARE_BITS, letters
 from cellbench.generators.stream import Stream
@@ -17,6 +18,16 @@ from cellbench.options import choice, whole, whole_up_to
 BLANK = 0
 FIRST_KEY = 1
 _LONGEST = 4  # ids of a key or value
+
+
+class _Draws(NamedTuple):
+    """What a sequence is made of: sizes less one, ids place by place, and which pair is last."""
+
+    key_sizes: Int[Tensor, "pairs batch"]
+    value_sizes: Int[Tensor, "pairs batch"]
+    keys: Int[Tensor, "key_ids batch"]
+    values: Int[Tensor, "value_ids batch"]
+    asked: Int[Tensor, "1 batch"]
 
 
 class _Pairs(NamedTuple):
@@ -88,10 +99,20 @@ class FuzzyRecall(Generator):
         return self._tokens
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        ids, asked = self._laid_out(self._pairs(stream, index))
-        shown = ids.T.contiguous()
+        drawn = self._draws(stream, index)
+        if compiled_fuzzy_recall.usable(drawn.keys):
+            shown, asked = compiled_fuzzy_recall.pairs(
+                (drawn.key_sizes, drawn.value_sizes),
+                (drawn.keys, drawn.values),
+                drawn.asked,
+                length=self.length,
+                longest=(self.key_size, self.value_size),
+                first=(FIRST_KEY, self._first_value),
+            )
+        else:
+            shown, asked = self._laid_out(self._pairs(drawn))
         inputs, targets = shown[:-1], shown[1:]  # the same memory: what is next is the target
-        scored = asked[:, 1:].T.contiguous()
+        scored = asked[1:]
         trained = scored if self.loss == "answer" else torch.ones_like(scored)
         return Batch(inputs, targets, scored, trained)
 
@@ -136,22 +157,33 @@ class FuzzyRecall(Generator):
         size = self._first_value + self.values
         return Tokens(size, (".", *letters(self.keys), *values))
 
-    def _pairs(self, stream: Stream, index: Int[Tensor, "batch"]) -> _Pairs:
+    def _draws(self, stream: Stream, index: Int[Tensor, "batch"]) -> _Draws:
+        """Draw as many pairs as a sequence can hold."""
+        count = (self.length + 1 - self._longest) // 2
+        keys = _bounds(self.key_size, self.keys, count)
+        values = _bounds(self.value_size, self.values, count)
+        return _Draws(
+            stream.integers("key sizes", index, count, below=self.key_size),
+            stream.integers("value sizes", index, count, below=self.value_size),
+            stream.integers("keys", index, len(keys), below=keys),
+            stream.integers("values", index, len(values), below=values),
+            stream.integers("asked", index, 1, below=2**SHARE_BITS),
+        )
+
+    def _pairs(self, drawn: _Draws) -> _Pairs:
         """Return pairs that fill the sequence, and after the last that fits, one once more."""
         room = self.length + 1 - self._longest
-        count = room // 2
-        key_size = stream.integers("key sizes", index, count, below=self.key_size) + 1
-        value_size = stream.integers("value sizes", index, count, below=self.value_size) + 1
-        key = _motifs(stream, "keys", index, (self.key_size, count), self.keys)
-        value = _motifs(stream, "values", index, (self.value_size, count), self.values)
+        count, batch = drawn.key_sizes.shape
+        key_size, value_size = drawn.key_sizes + 1, drawn.value_sizes + 1
+        key = _motifs(drawn.keys.view(self.key_size, count, batch))
+        value = _motifs(drawn.values.view(self.value_size, count, batch))
         first = _first_alike(self._numbers(key, key_size), (self.keys + 1) ** self.key_size)
         ends = (key_size + value_size.gather(0, first)).cumsum(dim=0)
         last = (ends <= room).sum(dim=0, keepdim=True)
-        draw = stream.integers("asked", index, 1, below=2**SHARE_BITS)
-        place = torch.arange(count + 1, device=index.device).unsqueeze(1).expand(-1, len(index))
-        source = place.clamp(max=count - 1).scatter(0, last, draw * last >> SHARE_BITS)
+        place = torch.arange(count + 1, device=last.device).unsqueeze(1).expand(-1, batch)
+        source = place.clamp(max=count - 1).scatter(0, last, drawn.asked * last >> SHARE_BITS)
         first = first.gather(0, source)
-        table = key.new_empty((len(index), count, self._longest))  # one pass, into its last place
+        table = key.new_empty((batch, count, self._longest))  # one pass, into its last place
         table[..., : self.key_size] = key.add_(FIRST_KEY).permute(2, 1, 0)
         table[..., self.key_size :] = value.add_(self._first_value).permute(2, 1, 0)
         return _Pairs(
@@ -165,7 +197,7 @@ class FuzzyRecall(Generator):
 
     def _laid_out(
         self, pairs: _Pairs
-    ) -> tuple[Int[Tensor, "batch ids"], Bool[Tensor, "batch ids"]]:
+    ) -> tuple[Int[Tensor, "ids batch"], Bool[Tensor, "ids batch"]]:
         """Return the pairs one after the other, blanks before them, and which ids are asked."""
         sizes = pairs.key_size + pairs.value_size
         ends = sizes.cumsum(dim=0)
@@ -178,7 +210,8 @@ class FuzzyRecall(Generator):
         within += (self.key_size - key_size).where(in_value, 0)
         of = pairs.first.T.gather(1, pair)
         ids = pairs.table.gather(1, of.mul_(self._longest).add_(within).clamp_(min=0))
-        return ids.where(place >= 0, BLANK), in_value & pairs.seen.T.gather(1, pair)
+        asked = in_value & pairs.seen.T.gather(1, pair)
+        return ids.where(place >= 0, BLANK).T.contiguous(), asked.T.contiguous()
 
     def _numbers(
         self, key: Int[Tensor, "size pairs batch"], size: Int[Tensor, "pairs batch"]
@@ -190,14 +223,13 @@ class FuzzyRecall(Generator):
         return number
 
 
-def _motifs(
-    stream: Stream, purpose: str, index: Int[Tensor, "batch"], shape: tuple[int, int], kinds: int
-) -> Int[Tensor, "size pairs batch"]:
-    """Return `size` different ids for each of `pairs`, every order alike."""
-    size, pairs = shape
-    below = [kinds - place for place in range(size) for _ in range(pairs)]
-    draws = stream.integers(purpose, index, size * pairs, below=below)
-    draws = draws.view(size, pairs, len(index))
+def _bounds(size: int, kinds: int, pairs: int) -> list[int]:
+    """Return below what each id of all pairs is drawn: one kind less at each place."""
+    return [kinds - place for place in range(size) for _ in range(pairs)]
+
+
+def _motifs(draws: Int[Tensor, "size pairs batch"]) -> Int[Tensor, "size pairs batch"]:
+    """Make different ids of each pair's draws, every order alike."""
     rising: list[Tensor] = []  # the ids picked so far
     for draw in draws:
         for one in rising:

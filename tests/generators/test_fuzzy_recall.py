@@ -9,6 +9,7 @@ import torch
 from scipy.stats import chisquare
 
 from cellbench.errors import OptionError
+from cellbench.generators import compiled, compiled_fuzzy_recall
 from cellbench.generators.fuzzy_recall import FuzzyRecall
 from cellbench.generators.stream import Stream
 
@@ -124,3 +125,21 @@ def test_settings_are_checked(settings, message) -> None:
         make(**settings)
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("loss", ["answer", "all"])
+@pytest.mark.parametrize(
+    "sizes",
+    [(8, 2, 2, 2, 2), (16, 1, 3, 1, 3), (128, 7, 7, 3, 3), (200, 63, 5, 2, 3), (40, 5, 9, 3, 1)],
+)
+def test_the_compiled_form_draws_the_same(monkeypatch, sizes, loss) -> None:
+    assert compiled_fuzzy_recall.library() is not None, "there is a compiler where this is tested"
+    names = ("length", "keys", "values", "key_size", "value_size")
+    generator = FuzzyRecall(**dict(zip(names, sizes, strict=True)), loss=loss)
+    found = []
+    for enough in (0, 2**60):
+        monkeypatch.setattr(compiled, "ENOUGH", enough)
+        found.append(generator.sample(Stream(0, "train"), torch.arange(500)))
+
+    for name in ("inputs", "targets", "scored", "trained"):
+        assert torch.equal(getattr(found[0], name), getattr(found[1], name)), name

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare
 
 from cellbench.errors import OptionError
-from cellbench.generators import compiled_listops
+from cellbench.generators import compiled, compiled_listops
 from cellbench.generators.listops import GLYPHS, ListOps
 from cellbench.generators.stream import Stream
 
@@ -150,7 +150,7 @@ def test_the_compiled_form_draws_the_same(monkeypatch, shortest, longest, free) 
     index = torch.arange(200)
     found = []
     for enough in (0, 2**60):
-        monkeypatch.setattr(compiled_listops, "ENOUGH", enough)
+        monkeypatch.setattr(compiled, "ENOUGH", enough)
         found.append(generator.sample(Stream(0, "train"), index))
 
     assert torch.equal(found[0].inputs, found[1].inputs)
