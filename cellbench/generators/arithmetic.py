@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from cellbench.errors import OptionError
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_up_to
 
@@ -27,13 +28,6 @@ def multiple(name: str, value: object, *, of: int) -> None:
         raise OptionError(f"{name} must be a multiple of {of}, not {value}.")
 
 
-def drawn_lengths(
-    stream: Stream, index: Int[Tensor, "batch"], shortest: int, longest: int
-) -> Int[Tensor, "batch"]:
-    """Return the length of each sequence, all of them equally likely."""
-    return stream.integers("length", index, 1, below=longest - shortest + 1)[0] + shortest
-
-
 def integers_below(
     stream: Stream, purpose: str, index: Int[Tensor, "batch"], bounds: Int[Tensor, "batch"]
 ) -> Int[Tensor, "batch"]:
@@ -44,11 +38,6 @@ def integers_below(
 def scaled(fine: Tensor, bounds: Tensor) -> Tensor:
     """Bring numbers that are uniform below 2**31 to below `bounds`."""
     return (fine * bounds) >> 31
-
-
-def steps(time: int, like: Tensor) -> Int[Tensor, "{time} 1"]:
-    """Return the numbers of the steps, as a column on the device of `like`."""
-    return torch.arange(time, device=like.device).unsqueeze(1)
 
 
 def delayed(

@@ -15,13 +15,12 @@ from cellbench.generators.arithmetic import (
     bits_and_end,
     check_lengths,
     delayed,
-    drawn_lengths,
     first_of,
     integers_below,
     operands,
-    steps,
 )
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 
 PLUS = 2
@@ -70,7 +69,7 @@ class BinaryAddition(Generator):
         return Tokens(3, "01$")
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        length = drawn_lengths(stream, index, self.shortest, self.longest)
+        length = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         plus = 1 + integers_below(stream, "plus", index, length - 2)
         bits = stream.integers("bits", index, self.longest, below=2)
         time = 2 * self.longest

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from cellbench.generators.arithmetic import scaled, steps
+from cellbench.generators.arithmetic import scaled
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 
 PLUS, MINUS, TIMES = 0, 1, 2

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cellbench.errors import OptionError
-from cellbench.generators.arithmetic import check_lengths, drawn_lengths, steps
+from cellbench.generators.arithmetic import check_lengths
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Sets, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole_up_to
 
@@ -64,7 +65,7 @@ class Counters(Generator):
         return "exact"
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        count = drawn_lengths(stream, index, self.shortest, self.longest)
+        count = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         step = steps(self.letters * self.longest, index)
         inputs = _reached(step, count, self.letters)
         following = _reached(step + 1, count, self.letters)

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
-from cellbench.generators.hs97 import steps_like
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole_between
 
@@ -102,7 +102,7 @@ class DigitAddition(Generator):
         carry = torch.cat([torch.zeros_like(carried[:1]), carried[:-1]])
         result = (sums + carry) % _BASE
         size = torch.where(result > 0, place + 1, 1).amax(0)
-        since = steps_like(inputs) - equals
+        since = steps(len(inputs), inputs) - equals
         follows = torch.cat([inputs[1:], torch.full_like(inputs[:1], END)])
         answer = _put(torch.full_like(inputs, END), result, self._place(since, size), size)
         return torch.where(since < 0, follows, answer)
@@ -118,7 +118,7 @@ class DigitAddition(Generator):
         size = 1 + stream.integers(f"size of {name}", index, 1, below=self.digits)
         digits = stream.integers(f"digits of {name}", index, self.digits, below=_BASE)
         leading = 1 + stream.integers(f"leading digit of {name}", index, 1, below=_BASE - 1)
-        place = steps_like(digits)
+        place = steps(len(digits), digits)
         digits = torch.where((place == size - 1) & (place > 0), leading, digits)
         return torch.where(place < size, digits, 0), size[0]
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from cellbench.errors import OptionError
 from cellbench.generators import paths
-from cellbench.generators.arithmetic import multiple, steps
+from cellbench.generators.arithmetic import multiple
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Sets, Tokens
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole_up_to
 

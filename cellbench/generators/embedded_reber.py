@@ -21,7 +21,7 @@ from cellbench.generators.automata import (
     walks,
 )
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Sets, Tokens
-from cellbench.generators.hs97 import steps_like
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole_between, whole_up_to
 
@@ -136,7 +136,7 @@ class EmbeddedReber(Generator):
         length = self.shortest + ends(stream, "length", index, weights, torch.zeros_like(index))
         end = torch.full_like(index, _END)
         inner = walks(stream, index, REBER, start=0, end=end, length=length, longest=self.longest)
-        inside = steps_like(inner.symbols) < length
+        inside = steps(len(inner.symbols), inner.symbols) < length
         gate = stream.integers("gate", index, 1, below=len(_GATES))[0]
         second = _ID["T"] + gate  # T and P follow each other in SYMBOLS
         shown = torch.where(inside, inner.symbols + FIRST_SYMBOL, BLANK)
@@ -144,7 +144,7 @@ class EmbeddedReber(Generator):
         first = 2 + gate * len(_ARCS)  # where R starts in the whole automaton
         states = torch.where(inside, inner.states[1:] + first, _DONE)
         states = _framed(states, length, (1, first), (_DONE - 1, _DONE), rest=_DONE)
-        step = steps_like(ids)
+        step = steps(len(ids), ids)
         everywhere, answer = step < length + 3, step == length + 1
         scored = everywhere if self.asked == "all" else answer
         trained = everywhere if self.loss == "all" else answer
@@ -192,7 +192,7 @@ def _framed(
     """Return `inner` with two steps before it, two after its `length`, and then the `rest`."""
     whole = inner.new_full((len(inner) + 4, inner.shape[1]), rest)
     whole[0], whole[1], whole[2:-2] = *before, inner
-    step = steps_like(whole)
+    step = steps(len(whole), whole)
     for place, value in enumerate(after):
         whole = torch.where(step == length + 2 + place, value, whole)
     return whole

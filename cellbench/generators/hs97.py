@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 
 FIRST_PAIRS = 10
@@ -38,11 +39,6 @@ def last_steps(stream: Stream, index: Int[Tensor, "batch"], length: int) -> Int[
     return length - 1 + stream.integers("length", index, 1, below=longest(length) - length + 1)[0]
 
 
-def steps_like(tensor: Tensor) -> Int[Tensor, "time 1"]:
-    """Return the number of each step of `tensor`, as a column."""
-    return torch.arange(len(tensor), device=tensor.device).unsqueeze(1)
-
-
 def marked_pairs(
     stream: Stream,
     index: Int[Tensor, "batch"],
@@ -59,13 +55,13 @@ def marked_pairs(
     second = second + (second >= first)  # steps over the first mark
     places = torch.stack([first, second])
     end = last_steps(stream, index, length).unsqueeze(0)
-    numbers = numbers.masked_fill(steps_like(numbers) > end, 0.0)
+    numbers = numbers.masked_fill(steps(len(numbers), numbers) > end, 0.0)
     numbers[0] = torch.where(first == 0, neutral, numbers[0])
     marks = torch.zeros_like(numbers).scatter_(0, end, -1.0)
     marks[0] = -1.0
     marks.scatter_(0, places, 1.0)
     inputs = torch.stack([numbers, marks], dim=2)
-    return MarkedPairs(inputs, numbers.gather(0, places), steps_like(numbers) == end)
+    return MarkedPairs(inputs, numbers.gather(0, places), steps(len(numbers), numbers) == end)
 
 
 def last_pair(marks: Float[Tensor, "time batch"]) -> Bool[Tensor, "time batch"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cellbench.errors import OptionError
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
-from cellbench.generators.hs97 import steps_like
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole, whole_between
 
@@ -91,7 +91,7 @@ class Latch(Generator):
         if self.form == "open":
             return self._open(stream, index, shown, between)
         text = torch.cat([shown, between, shown])
-        asked = (steps_like(text[:-1]) == self.lag).expand(-1, len(index))
+        asked = (steps(len(text) - 1, text) == self.lag).expand(-1, len(index))
         return Batch(text[:-1], text[1:], asked, self._trained(asked, torch.ones_like(asked)))
 
     def trivial(self) -> float:
@@ -123,7 +123,7 @@ class Latch(Generator):
         drawn = stream.integers("tail", index, 1, below=_SCALE)
         more = (drawn >= _longer_tails(self.tail).to(index.device).unsqueeze(1)).sum(0)
         end = (2 + self.lag + more).unsqueeze(0)
-        step = steps_like(text)
+        step = steps(len(text), text)
         text = torch.where(step > end, self._blank, text)
         text = text.scatter(0, end, self._trigger).scatter(0, end + 1, shown)
         inputs = torch.where(step[:-1] > end, self._blank, text[:-1])

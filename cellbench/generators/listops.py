@@ -13,14 +13,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cellbench.generators import compiled_listops
-from cellbench.generators.arithmetic import (
-    check_lengths,
-    drawn_lengths,
-    first_of,
-    scaled,
-    steps,
-)
+from cellbench.generators.arithmetic import check_lengths, first_of, scaled
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_up_to
 
@@ -98,7 +93,7 @@ class ListOps(Generator):
         return Tokens(DIGITS)
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        length = drawn_lengths(stream, index, self.shortest, self.longest)
+        length = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         cuts = stream.integers("cuts", index, self.longest, below=2**31)
         operators = stream.integers("operators", index, self.longest, below=4) + MIN
         digits = stream.integers("digits", index, self.longest, below=DIGITS)

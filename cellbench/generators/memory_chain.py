@@ -12,7 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
-from cellbench.generators.hs97 import steps_like
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole
 
@@ -67,7 +67,7 @@ class MemoryChain(Generator):
         ids = torch.cat([shown, noise, FIRST_QUESTION + asked])
         targets = torch.zeros_like(ids)
         targets[-1:] = shown.gather(0, asked)
-        scored = (steps_like(ids) == len(ids) - 1).expand_as(ids)
+        scored = (steps(len(ids), ids) == len(ids) - 1).expand_as(ids)
         return Batch(ids, targets, scored, scored)
 
     def trivial(self) -> float:

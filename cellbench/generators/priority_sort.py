@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cellbench.generators.arithmetic import steps
 from cellbench.generators.base import Answers, Batch, Bits, Generator, Reads, Vectors
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_up_to
 

@@ -10,14 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cellbench.generators import brackets
-from cellbench.generators.arithmetic import (
-    check_lengths,
-    drawn_lengths,
-    first_of,
-    integers_below,
-    steps,
-)
+from cellbench.generators.arithmetic import check_lengths, first_of, integers_below
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_up_to
 
@@ -76,7 +71,7 @@ class SolveEquation(Generator):
         return Tokens(self.modulus)
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        length = drawn_lengths(stream, index, self.shortest, self.longest)
+        length = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         left = brackets.drawn(
             stream,
             index,

@@ -10,16 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from cellbench.generators.arithmetic import (
-    between,
-    bits_and_end,
-    check_lengths,
-    delayed,
-    drawn_lengths,
-    first_of,
-    steps,
-)
+from cellbench.generators.arithmetic import between, bits_and_end, check_lengths, delayed, first_of
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole_up_to
 
@@ -70,7 +63,7 @@ class SquareRoot(Generator):
         return Tokens(3, "01$")
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        length = drawn_lengths(stream, index, self.shortest, self.longest)
+        length = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         bits = stream.integers("bits", index, self.longest, below=2)
         step = steps(self.longest, index)
         shown = torch.where(step < length, bits, BLANK)

@@ -14,12 +14,11 @@ from cellbench.generators.arithmetic import (
     between,
     check_lengths,
     delayed,
-    drawn_lengths,
     first_of,
     integers_below,
-    steps,
 )
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
+from cellbench.generators.lengths import draw_lengths, steps
 from cellbench.generators.stream import Stream
 
 POP, PUSH, BLANK = 2, 3, 5
@@ -69,7 +68,7 @@ class StackManipulation(Generator):
         return Tokens(3, "01$")
 
     def sample(self, stream: Stream, index: Int[Tensor, "batch"]) -> Batch:
-        length = drawn_lengths(stream, index, self.shortest, self.longest)
+        length = draw_lengths(stream, index, range(self.shortest, self.longest + 1))
         start = 1 + integers_below(stream, "start", index, length - 1)
         bits = stream.integers("bits", index, self.longest, below=2)
         actions = stream.integers("actions", index, self.longest, below=3) + POP

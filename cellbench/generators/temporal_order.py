@@ -12,7 +12,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
-from cellbench.generators.hs97 import last_steps, longest, steps_like
+from cellbench.generators.hs97 import last_steps, longest
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import whole, whole_between
 
@@ -79,10 +80,10 @@ class TemporalOrder(Generator):
         ids[0] = START
         ids.scatter_(0, places, X + shown)
         ids.scatter_(0, end, END)
-        ids.masked_fill_(steps_like(ids) > end, BLANK)
+        ids.masked_fill_(steps(len(ids), ids) > end, BLANK)
         order = sum(bit << place for place, bit in enumerate(shown.flip(0)))
         targets = ids.new_zeros(ids.shape).scatter_(0, end, order.unsqueeze(0))
-        asked = steps_like(ids) == end
+        asked = steps(len(ids), ids) == end
         return Batch(ids, targets, asked, asked)
 
     def trivial(self) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cellbench.errors import OptionError
 from cellbench.generators.automata import Automaton, ends, powers, states_after, walks
 from cellbench.generators.base import Answers, Batch, Generator, Reads, Tokens
-from cellbench.generators.hs97 import steps_like
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole_between, whole_up_to
 
@@ -127,8 +127,8 @@ class Tomita(Generator):
             stream, index, automaton, start=0, end=end, length=length, longest=self.longest
         )
         ids = walk.symbols + FIRST_SYMBOL
-        there = steps_like(ids) < length
-        scored = steps_like(ids) == length - 1
+        there = steps(len(ids), ids) < length
+        scored = steps(len(ids), ids) == length - 1
         targets = self._belongs(walk.states[1:]) * there
         return Batch(ids * there, targets, scored, scored if self.loss == "answer" else there)
 

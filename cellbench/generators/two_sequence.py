@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cellbench.generators.base import Answers, Batch, Generator, Odds, Reads, Tokens, Vectors
-from cellbench.generators.hs97 import last_steps, longest, steps_like
+from cellbench.generators.hs97 import last_steps, longest
+from cellbench.generators.lengths import steps
 from cellbench.generators.stream import Stream
 from cellbench.options import choice, whole, whole_up_to
 
@@ -93,8 +94,8 @@ class TwoSequence(Generator):
             values[: self.informative] = sign
         else:
             values[: self.informative] += sign
-        values.masked_fill_(steps_like(values) > end, 0.0)
-        asked = steps_like(values) == end
+        values.masked_fill_(steps(len(values), values) > end, 0.0)
+        asked = steps(len(values), values) == end
         targets = asked * kind
         optimum = None
         if self.noise != "rest":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,7 +13,6 @@ from torch import Tensor
 from cellbench.catalog import Task
 from cellbench.cells.base import State
 from cellbench.generators.stream import Stream
-from cellbench.generators.zeros import trivial
 from cellbench.record import Rung
 from cellbench.train.both_ways import BothWays
 from cellbench.train.draws import Question, Streams, cut, draw_whole, split_batches
@@ -94,11 +94,11 @@ def _rung(model: CarriedModel, task: Task, seeds: Seeds, length: int) -> list[Ru
 def _scored(blank: Rung, task: Task, scores: Scores) -> Rung:
     if not math.isfinite(scores.metric):
         return _because(blank, "not finite")
-    zero = trivial(task.generator.at_length(blank.length))
+    there = dataclasses.replace(task, generator=task.generator.at_length(blank.length))
     return replace(
         blank,
         metric=scores.metric,
-        skill=(scores.metric - zero) / (task.perfect - zero),
+        skill=there.skill(scores.metric),
         exact_rate=scores.exact_rate,
     )
 
