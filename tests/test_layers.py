@@ -13,10 +13,11 @@ import cellbench
 FLOORS = [
     {"errors"},
     {"record", "options", "loading"},
-    {"cells", "generators", "stats", "measure"},
+    {"cells", "generators", "stats", "measure", "verdicts"},
     {"catalog", "plugins", "unroll", "store"},
     {"train", "probes", "learners", "testing"},
-    {"sweep", "report", "regress"},
+    {"sweep", "report"},
+    {"regress"},
     {"cli", "pytest_plugin", "__main__"},
 ]
 DOORS = {"cli": {"__main__"}}  # a room of the top floor -> who opens it

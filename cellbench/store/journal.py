@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 from filelock import FileLock
 
 from cellbench.errors import StoreError
-from cellbench.record import SCHEMA, AnyLine, Environment, Measurement, Speed, Trial
+from cellbench.record import SCHEMA, AnyLine, Environment, Line, Measurement, Speed, Trial
 
 TAIL_BYTES = 1 << 16
 """How far back to look, at a time, for the end of the last whole line."""
@@ -22,7 +22,6 @@ class _Version(msgspec.Struct):
 
 
 _read_version = msgspec.json.Decoder(_Version).decode
-_read_line = msgspec.json.Decoder(AnyLine).decode
 _write_line = msgspec.json.Encoder().encode
 
 
@@ -36,12 +35,14 @@ class Journal:
 
     Args:
         path: The file; made, with its folder, by the first append.
+        kind: Of lines that are in it: a struct, or a union of them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: Any = AnyLine) -> None:
         self.path = path
+        self._read_line = msgspec.json.Decoder(kind).decode
 
-    def append(self, line: AnyLine) -> None:
+    def append(self, line: Line) -> None:
         """Write `line`, and wait until it is on disk.
 
         Raises:
@@ -61,7 +62,7 @@ class Journal:
                 "is whole; make room or choose another --output, and run the same command again."
             ) from None
 
-    def __iter__(self) -> Iterator[AnyLine]:
+    def __iter__(self) -> Iterator[Any]:
         """Yield the lines, oldest first.
 
         Raises:
@@ -74,12 +75,11 @@ class Journal:
                 if text.endswith(b"\n"):
                     yield self._read(number, text)
 
-    def _read(self, number: int, text: bytes) -> AnyLine:
+    def _read(self, number: int, text: bytes) -> Any:
         try:
             found = _read_version(text).schema
             if found <= SCHEMA:
-                line: AnyLine = _read_line(text)
-                return line
+                return self._read_line(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(
                 f"{self.path}:{number} is damaged: {error}. "

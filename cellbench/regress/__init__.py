@@ -1,0 +1,1 @@
+"""Is this change worse? The gate, its calibration, and the history of a project."""
