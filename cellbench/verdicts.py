@@ -60,7 +60,6 @@ class Stage(enum.StrEnum):
     """What a launch was made for."""
 
     FIRST = "first"
-    MORE = "more"  # what was inconclusive at first
     CONFIRM = "confirm"  # what had regressed at first
 
 
