@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
 from cellbench.stats.intervals import RESAMPLES, Interval, checked
 from cellbench.stats.rates import rate_interval
-from cellbench.stats.two_samples import probability_of_superiority
+from cellbench.stats.student import t_quantile
+from cellbench.stats.two_samples import score_limits, superiority
 
 Scores = Sequence[Sequence[float]]
 """Tasks x seeds; a task may have more seeds than another."""
@@ -18,22 +20,38 @@ Scores = Sequence[Sequence[float]]
 def interquartile_mean(scores: Scores, *, level: float = 0.95, seed: int = 0) -> Interval:
     """Return the mean of the middle half of all runs of all tasks.
 
-    The interval resamples the seeds within each task; the tasks are what they are.
+    The interval resamples the seeds within each task; the tasks are what they are. Resamples of
+    n values spread by sqrt((n - 1) / n) too little, and a normal quantile takes that spread for
+    known: both arms of the percentile interval are lengthened by these two.
 
     Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice", arXiv:2108.13264.
+    Differs from it: the arms, after Hesterberg 2015, "What Teachers Should Know About the
+    Bootstrap", section 5.3. Without, 95 % are 85 to 88 % at three seeds.
 
     Raises:
         ValueError: There are no tasks, or one has no runs.
     """
     tasks = [checked(task, level) for task in _tasks(scores)]
-    found = _trimmed(np.concatenate(tasks)[None])[0]
+    found = float(_trimmed(np.concatenate(tasks)[None])[0])
+    runs = sum(len(task) for task in tasks)
+    method = "IQM, stratified bootstrap, widened"
+    if runs == len(tasks):
+        return Interval(found, -math.inf, math.inf, level, runs, method)
     draw = np.random.default_rng(seed)
     picks = [task[draw.integers(len(task), size=(RESAMPLES, len(task)))] for task in tasks]
     means = _trimmed(np.concatenate(picks, axis=1))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    runs = sum(len(task) for task in tasks)
-    return Interval(float(found), float(low), float(high), level, runs, "IQM, stratified bootstrap")
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2]) - found
+    wider = _arm(runs, len(tasks), level)
+    ends = (found + wider * float(low), found + wider * float(high))
+    return Interval(found, *ends, level, runs, method)
+
+
+def _arm(runs: int, tasks: int, level: float) -> float:
+    """Return by how much a percentile interval falls short: of n - 1 for n, and of t."""
+    freedom = runs - tasks
+    tail = (1 + level) / 2
+    return math.sqrt(runs / freedom) * t_quantile(tail, freedom) / NormalDist().inv_cdf(tail)
 
 
 def _trimmed(runs: np.ndarray) -> np.ndarray:
@@ -63,9 +81,10 @@ def performance_profile(
 def probability_of_improvement(a: Scores, b: Scores, *, level: float = 0.95) -> Interval:
     """Return the mean over tasks of the probability that A is above B.
 
-    The interval joins those of the tasks: the squares of their arms add up.
+    The interval is that of one task, with the error of a mean over tasks. The error is taken as
+    if A were above B equally often in all of them, which is where it is largest.
 
-    Source: Agarwal et al. 2021; the interval, Zou & Donner 2008 ("MOVER").
+    Source: Agarwal et al. 2021; the interval, as `probability_of_superiority`.
 
     Args:
         a: Scores of A.
@@ -76,14 +95,13 @@ def probability_of_improvement(a: Scores, b: Scores, *, level: float = 0.95) -> 
     """
     if len(a) != len(b):
         raise ValueError(f"{len(a)} tasks of one, {len(b)} of the other")
-    pairs = zip(_tasks(a), _tasks(b), strict=True)
-    found = [probability_of_superiority(x, y, level=level) for x, y in pairs]
-    mean = sum(one.estimate for one in found) / len(found)
-    below = math.hypot(*(one.estimate - one.low for one in found)) / len(found)
-    above = math.hypot(*(one.high - one.estimate for one in found)) / len(found)
-    runs = sum(one.n for one in found)
-    ends = (max(0.0, mean - below), min(1.0, mean + above))
-    return Interval(mean, *ends, level, runs, "mean over tasks, Newcombe 5, MOVER")
+    for task in (*_tasks(a), *b):
+        checked(task, level)
+    seen = sum(superiority(x, y) for x, y in zip(a, b, strict=True)) / len(a)
+    sizes = [(len(x), len(y)) for x, y in zip(a, b, strict=True)]
+    low, high = score_limits(seen, sizes, level)
+    runs = sum(n_a + n_b for n_a, n_b in sizes)
+    return Interval(seen, low, high, level, runs, "mean over tasks, Newcombe 5 with t")
 
 
 def _tasks(scores: Scores) -> Scores:
