@@ -31,8 +31,10 @@ def sign_flip(differences: Sequence[float], *, alternative: Alternative = "two-s
     from scipy.stats import permutation_test  # noqa: PLC0415 -- scipy takes a second to import
 
     values = checked(differences, 0.95)
+    n = len(values)
+    # Scipy refuses one value; a 0 beside it has no sign, and so changes no p.
     found = permutation_test(
-        (values,),
+        (np.append(values, 0.0) if n == 1 else values,),
         lambda x, axis=-1: x.mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
@@ -40,7 +42,6 @@ def sign_flip(differences: Sequence[float], *, alternative: Alternative = "two-s
         alternative=alternative,
         random_state=np.random.default_rng(0),
     )
-    n = len(values)
     return Test(min(1.0, float(found.pvalue)), smallest_sign_p(n, alternative), "sign flip", (n,))
 
 

@@ -81,7 +81,7 @@ def median_time(times: Sequence[float], solved: Sequence[bool], *, level: float 
     return Interval(middle, *ends, level, len(times), "Kaplan-Meier, ranked times")
 
 
-def _passes(times: Sequence[float], shares: Sequence[float]) -> float:
+def _passes(times: np.ndarray, shares: np.ndarray) -> float:
     passed = (t for t, s in zip(times, shares, strict=True) if s <= 1 / 2)
     return float(next(passed, math.inf))
 
