@@ -4,7 +4,7 @@ and the table in docs/statistics.md.
 Outcomes are drawn whose truth is known, three, five or ten at a time, and each interval is asked
 for at 95 %. The seeds are here, so the numbers are the same on every machine; no time is measured.
 
-    python benchmarks/interval_coverage.py [--repetitions 4000]
+    python benchmarks/interval_coverage.py [--repetitions 4000] [--page]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import json
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,11 @@ from cellbench.stats.two_samples import probability_of_superiority
 PROJECT = Path(__file__).parent.parent
 FOUND = PROJECT / "results" / "benchmarks" / "coverage.json"
 PAGE = PROJECT / "docs" / "statistics.md"
-MARKS = ("<!-- coverage: written by benchmarks/interval_coverage.py -->", "<!-- end -->")
+MARKS = {
+    "coverage": "<!-- coverage: written by benchmarks/interval_coverage.py -->",
+    "then": "<!-- then and here: written by benchmarks/interval_coverage.py -->",
+}
+END = "<!-- end -->"
 
 LEVEL = 0.95
 NEAR = 0.02
@@ -109,11 +114,6 @@ class Outcome:
         return a * (1 - b) + (a * b + (1 - a) * (1 - b)) / 2
 
     @property
-    def gap(self) -> float:
-        """Of B, behind A: one standard deviation, or 40 % of the seeds."""
-        return -0.1 if self.solves is None else -0.4
-
-    @property
     def spread(self) -> np.ndarray:
         """Of tasks around this outcome: some are easier."""
         return (
@@ -126,15 +126,15 @@ class Outcome:
 
     @functools.cached_property
     def middle(self) -> float:
-        """Interquartile mean of all runs that there could be: of a million a task."""
-        every = self.runs(np.random.default_rng(SEED), 1_000_000)
+        """Interquartile mean of all runs that there could be: of 100,000 a task."""
+        every = self.runs(np.random.default_rng(SEED), 100_000)
         return float(stats.trim_mean(every, 0.25, axis=None))
 
     @property
     def improvement(self) -> float:
         """Mean over tasks of P(A > B)."""
         moved = [Outcome("", self.solves and self.solves + s) for s in self.spread]
-        return float(np.mean([one.superiority(self.gap) for one in moved]))
+        return float(np.mean([one.superiority(gap(self)) for one in moved]))
 
 
 OUTCOMES = (
@@ -213,16 +213,30 @@ def log_log_median(times: list[float], solved: list[bool]) -> Interval:
     return Interval(passed[0], passed[1], passed[2], LEVEL, len(times), "log-log")
 
 
-def superior(outcome: Outcome, draw: np.random.Generator, n: int) -> Interval:
-    a, b = outcome.skills(draw, n), outcome.skills(draw, n, shift=outcome.gap)
-    return probability_of_superiority(listed(a), listed(b))
+def gap(outcome: Outcome) -> float:
+    """Return how far B is behind A: one standard deviation, or 40 % of the seeds."""
+    return -0.1 if outcome.solves is None else -0.4
 
 
-def superior_by_normal(outcome: Outcome, draw: np.random.Generator, n: int) -> Interval:
-    """Newcombe's method 5 as published: at the level at which t is the normal quantile."""
-    a, b = outcome.skills(draw, n), outcome.skills(draw, n, shift=outcome.gap)
-    level = 2 * float(stats.t.cdf(stats.norm.ppf((1 + LEVEL) / 2), 2 * n - 2)) - 1
-    return probability_of_superiority(listed(a), listed(b), level=level)
+def of_pair(level: Callable[[int], float], *, equal: bool = False) -> Ask:
+    """Ask for P(A > B), at a level that may depend on n."""
+
+    def ask(outcome: Outcome, draw: np.random.Generator, n: int) -> Interval:
+        a = outcome.skills(draw, n)
+        b = outcome.skills(draw, n, shift=0.0 if equal else gap(outcome))
+        return probability_of_superiority(listed(a), listed(b), level=level(n))
+
+    return ask
+
+
+def as_asked(n: int) -> float:  # noqa: ARG001 -- as the other one
+    return LEVEL
+
+
+@functools.cache
+def as_published(n: int) -> float:
+    """Return the level at which t is the normal quantile of ours, as in Newcombe's method 5."""
+    return 2 * float(stats.t.cdf(stats.norm.ppf((1 + LEVEL) / 2), 2 * n - 2)) - 1
 
 
 def percentile_middle(outcome: Outcome, draw: np.random.Generator, n: int) -> Interval:
@@ -236,7 +250,7 @@ def percentile_middle(outcome: Outcome, draw: np.random.Generator, n: int) -> In
 
 
 def improved(outcome: Outcome, draw: np.random.Generator, n: int) -> Interval:
-    a, b = outcome.runs(draw, n), outcome.runs(draw, n, shift=outcome.gap)
+    a, b = outcome.runs(draw, n), outcome.runs(draw, n, shift=gap(outcome))
     return probability_of_improvement(listed(a), listed(b))
 
 
@@ -255,11 +269,18 @@ WAYS = (
         of_time(functools.partial(restricted_mean, horizon=HORIZON)),
         lambda o: o.restricted,
     ),
-    Way("P(A > B)", superior, lambda o: o.superiority(o.gap)),
+    Way("P(A > B)", of_pair(as_asked), lambda o: o.superiority(gap(o))),
+    Way("P(A > B), no difference", of_pair(as_asked, equal=True), lambda _: 0.5),
     Way(
         "P(A > B), Newcombe 5",
-        superior_by_normal,
-        lambda o: o.superiority(o.gap),
+        of_pair(as_published),
+        lambda o: o.superiority(gap(o)),
+        shown=False,
+    ),
+    Way(
+        "P(A > B), Newcombe 5, no difference",
+        of_pair(as_published, equal=True),
+        lambda _: 0.5,
         shown=False,
     ),
     Way(
@@ -274,7 +295,7 @@ WAYS = (
 
 def entry(way: Way, outcome: Outcome, n: int, repetitions: int) -> dict[str, Any]:
     """Return how often it held the truth, and how wide it was."""
-    draw = np.random.default_rng([SEED, WAYS.index(way), OUTCOMES.index(outcome), n])
+    draw = np.random.default_rng([SEED, zlib.crc32(f"{way.name}, {outcome.name}".encode()), n])
     truth = way.truth(outcome)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of equal values, whose spread is 0
@@ -333,31 +354,61 @@ def cell(one: dict[str, Any]) -> str:
     return f"**{text}**" if one["verdict"] == "does not cover" else text
 
 
+# Coverage in percent as other code had it, and the same interval of ours.
+THEN = (
+    ("percentile bootstrap", "normal", "74 / 82 / 91", "percentile bootstrap"),
+    ("percentile bootstrap", "solves 0.7", "62 / 77 / 87", "percentile bootstrap"),
+    ("t", "normal", "95 / 95 / 95", "t"),
+    ("t", "solves 0.7", "69 / 81 / 90", "t"),
+    ("bootstrap-t", "normal", "84 / 94 / 95", "bootstrap-t, lenient"),
+    ("bootstrap-t", "solves 0.7", "80 / 86 / 96", "bootstrap-t, lenient"),
+    ("IQM over 8 tasks, percentile", "normal", "88 / 90 / 91", "IQM over 8 tasks, percentile"),
+)
+
+
+def then_and_here(entries: list[dict[str, Any]]) -> str:
+    """Return as Markdown what other code had found, and what was found here."""
+    found = {(e["interval"], e["outcome"], e["n"]): f"{100 * e['coverage']:.0f}" for e in entries}
+    lines = ["| interval | outcomes | then | here |", "| --- | --- | --- | --- |"]
+    for name, outcome, then, ours in THEN:
+        here = " / ".join(found[ours, outcome, n] for n in SIZES)
+        lines.append(f"| {name} | {outcome} | {then} | {here} |")
+    return "\n".join(lines)
+
+
 def page(text: str, entries: list[dict[str, Any]]) -> str:
-    """Return the page with today's table between its two marks."""
-    before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    return f"{before}{MARKS[0]}\n{table(entries)}\n{MARKS[1]}{after}"
+    """Return the page with today's tables between its marks."""
+    for name, written in (("coverage", table(entries)), ("then", then_and_here(entries))):
+        before, rest = text.split(MARKS[name])
+        _, after = rest.split(END, maxsplit=1)
+        text = f"{before}{MARKS[name]}\n{written}\n{END}{after}"
+    return text
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--repetitions", type=int, default=4000)
-    repetitions = options.parse_args().repetitions
+    options.add_argument("--page", action="store_true", help="write the page again, and no more")
+    given = options.parse_args()
+    if not given.page:
+        measure(given.repetitions)
+    PAGE.write_text(page(PAGE.read_text(), json.loads(FOUND.read_text())["entries"]))
+
+
+def measure(repetitions: int) -> None:
+    """Print each entry when it is there, and write all to a file."""
     entries = []
     for one in simulate(repetitions):
         entries.append(one)
         width = "none" if one["width"] is None else f"{one['width']:.3g}"
         print(
-            f"{one['interval']:29} {one['outcome']:11} n={one['n']:2}  "
+            f"{one['interval']:36} {one['outcome']:11} n={one['n']:2}  "
             f"{100 * one['coverage']:5.1f} +- {100 * one['error']:.1f} %  width {width:6}  "
             f"{one['verdict']}",
             flush=True,
         )
     found = {"level": LEVEL, "seed": SEED, "tasks": TASKS, "entries": entries}
     FOUND.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    if PAGE.exists():
-        PAGE.write_text(page(PAGE.read_text(), entries))
 
 
 if __name__ == "__main__":
