@@ -80,7 +80,7 @@ class Outcome:
 
     def times(self, draw: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw times to solve, and whether each solved; the others are watched to the horizon."""
-        times = np.minimum(draw.normal(500, 100, n), HORIZON)
+        times = np.clip(draw.normal(500, 100, n), 0, HORIZON)
         solved = np.ones(n, bool) if self.solves is None else draw.random(n) < self.solves
         return np.where(solved, times, HORIZON), solved
 
