@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cellbench.stats.intervals import Interval, bounded_interval, checked
-from cellbench.stats.two_samples import Test, smallest_split_p, split_p
+from cellbench.stats.two_samples import Test, smallest_split_p, split_p, sum_of_first
 
 Times = tuple[Sequence[float], Sequence[bool]]
 """Times, and for each whether it solved then; if not, it had not by then, and nobody looked on."""
@@ -142,7 +142,7 @@ def log_rank(a: Times, b: Times) -> Test:
         _check(*sample)
     scores = log_rank_scores([*a[0], *b[0]], [*a[1], *b[1]])
     sizes = (len(a[0]), len(b[0]))
-    p = split_p(scores[: sizes[0]], scores[sizes[0] :], _sum_of_first)
+    p = split_p(scores[: sizes[0]], scores[sizes[0] :], sum_of_first)
     return Test(p, smallest_split_p(*sizes), "log-rank", sizes)
 
 
@@ -153,10 +153,6 @@ def log_rank_scores(times: Sequence[float], solved: Sequence[bool]) -> np.ndarra
     steps = np.where(events, 1 / at_risk, 0.0)
     hazard = (steps[None, :] * (moments[None, :] <= moments[:, None])).sum(axis=1)
     return np.asarray(events - hazard)
-
-
-def _sum_of_first(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:  # noqa: ARG001
-    return np.asarray(a.sum(axis=axis))
 
 
 def _curve(times: Sequence[float], solved: Sequence[bool]) -> Any:

@@ -115,7 +115,7 @@ def rank_sum(a: Sequence[float], b: Sequence[float]) -> Test:
     from scipy.stats import rankdata  # noqa: PLC0415 -- scipy takes a second to import
 
     ranks = rankdata(_pooled(a, b))
-    p = split_p(ranks[: len(a)], ranks[len(a) :], _sum_of_first)
+    p = split_p(ranks[: len(a)], ranks[len(a) :], sum_of_first)
     return Test(p, smallest_split_p(len(a), len(b)), "rank sum", (len(a), len(b)))
 
 
@@ -192,7 +192,8 @@ def smallest_split_p(n_a: int, n_b: int) -> float:
     return min(1.0, 2 / math.comb(n_a + n_b, n_a))
 
 
-def _sum_of_first(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:  # noqa: ARG001
+def sum_of_first(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:  # noqa: ARG001
+    """Return the statistic of scores: their sum over A; scipy hands it both samples."""
     return np.asarray(a.sum(axis=axis))
 
 
