@@ -26,8 +26,8 @@ MARKER = "<!-- cellbench gate -->"
 LONGEST_LINE = 2000
 """Characters of one remark: a traceback in one line must not push the table out."""
 
-ROWS_SHARE = 0.75
-"""Of the room, for the table, where not everything fits; the rest is for remarks."""
+REMARKS_SHARE = 0.25
+"""Of the room, for remarks, where not everything fits; the rest is for the table."""
 
 LEFT = {"cell", "metric", "verdict"}
 
@@ -43,14 +43,14 @@ def to_markdown(report: GateReport, *, limit_bytes: int = SUMMARY_BYTES, marker:
     above = [*([marker] if marker else []), f"**{clipped(rows.answer(report))}**", ""]
     above += [clipped(rows.sides(report)), ""]
     below = [clipped(text) for text in _facts(report)]
-    room = limit_bytes - 1 - _size([*above, "", *below, "", *_left_out(10**9, 10**9)])
+    room = limit_bytes - 1 - _size([*above, "", *below, *_left_out(10**9, 10**9), "", "", ""])
     body = [_row(line(finding)) for finding in rows.listed(report)]
     heading = _heading() if body else []
     said = [f"- {clipped(remark)}" for remark in rows.remarks(report)]
-    share = 1.0 if _size([*heading, *body, *said, "", ""]) <= room else ROWS_SHARE
-    shown = _that_fit(body, int(room * share) - _size([*heading, ""]))
+    beside = room - _size([*heading, *body])
+    told = _that_fit(said, max(beside, int(room * REMARKS_SHARE)))
+    shown = _that_fit(body, room - _size([*heading, *told]))
     table = [*heading, *shown, ""] if shown else []
-    told = _that_fit(said, room - _size(table) - 1)
     omitted = _left_out(len(body) - len(shown), len(said) - len(told))
     lines = [*above, *table, *told, *omitted, *([""] if told or omitted else []), *below]
     return _at_most("\n".join(lines), limit_bytes - 1)

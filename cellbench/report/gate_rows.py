@@ -36,6 +36,10 @@ REMEDY = {
 """What settles an inconclusive finding that does not say it itself."""
 
 
+MOST_NAMES = 8
+"""Cells that one remark names."""
+
+
 class Overall(enum.StrEnum):
     """A whole gate in one word, for scripts."""
 
@@ -211,7 +215,14 @@ def grouped(findings: Sequence[Finding]) -> Iterator[str]:
         told.setdefault(key, []).append(finding.cell)
     for (metric, word, text), names in told.items():
         what = text if text.startswith(word) else f"{word}: {text}"
-        yield one_line(f"{', '.join(names)} {metric}: {what}")
+        yield one_line(f"{_names(names)} {metric}: {what}")
+
+
+def _names(names: Sequence[str]) -> str:
+    """Join names; of many, the first."""
+    more = len(names) - MOST_NAMES
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def dropped_rounds(report: GateReport) -> str:
