@@ -31,7 +31,7 @@ def publish(
         files. Else that of a StoreError if a file is missing.
     """
     for line in marks(report, environ, Path.cwd()):
-        click.echo(line)
+        click.echo(line, err=True)  # a runner reads both; standard output may be a report
     found = deliveries(report, environ, junit=junit, json=json, markdown=markdown, size_of=_size_of)
     written = [_is_written(delivery) for delivery in found]
     if report.exit != Exit.OK or all(written):

@@ -26,6 +26,8 @@ def to_json(report: GateReport) -> str:
 
     Shares of a calibration that are not finite are left out: they say "unknown".
     """
+    places = {name: _writable(getattr(report, name)) for name in ("base", "journal")}
+    report = replace(report, **places)
     if report.calibration is not None:
         report = replace(report, calibration=_finite(report.calibration))
     return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
@@ -61,6 +63,11 @@ def read_gate_report(path: Path) -> GateReport:
         f"{path} was written by a newer cellbench (schema {version}, this one reads up to "
         f"{SCHEMA}). Upgrade cellbench."
     )
+
+
+def _writable(path: str) -> str:
+    """Return a path as text; bytes in it that are no text become "?"."""
+    return path.encode(errors="replace").decode()
 
 
 def _finite(known: Calibration) -> Calibration:

@@ -47,6 +47,13 @@ def test_what_is_not_finite_is_null_or_left_out_and_still_comes_back(tmp_path) -
     no_constants(to_json(report))
 
 
+def test_a_folder_whose_name_is_no_text_does_not_lose_the_report(tmp_path) -> None:
+    path = tmp_path / "gate.json"
+    path.write_text(to_json(gate(*GOOD, journal="caf\udce9/gate.jsonl")))
+
+    assert read_gate_report(path).journal == "caf?/gate.jsonl"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
