@@ -7,7 +7,6 @@
 #
 # All of them are words to pass on, never code: nothing is evaluated, no name is expanded.
 set -euo pipefail
-set -f
 
 words=()
 split() { # a text at its white space and line ends, into `words`

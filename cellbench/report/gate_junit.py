@@ -82,7 +82,7 @@ def _named(findings: Sequence[Finding]) -> list[tuple[str, Finding]]:
 
 def _case(report: GateReport, finding: Finding, name: str) -> ET.Element:
     case = _blank(finding.cell, name)
-    tag = "error" if report.void else OUTCOMES.get(finding.verdict)
+    tag = OUTCOMES.get(finding.verdict)
     if report.void:
         _tell(case, "error", "void", f"void: {report.void}")
     elif tag:

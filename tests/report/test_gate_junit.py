@@ -114,8 +114,11 @@ def test_a_message_says_what_was_found() -> None:
 
 
 def test_of_a_void_gate_every_case_is_an_error() -> None:
-    assert set(outcomes(parsed(void(*GOOD, UNSURE, NEW))).values()) == {"error"}
-    assert set(outcomes(parsed(void(*EVERY))).values()) == {"error"}
+    for report in (void(*GOOD, UNSURE, NEW), void(*EVERY)):
+        root = parsed(report)
+
+        assert set(outcomes(root).values()) == {"error"}
+        assert {e.get("message") for e in root.iter("error")} == {f"void: {report.void}"}
 
 
 @pytest.mark.parametrize(

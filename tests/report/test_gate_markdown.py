@@ -121,6 +121,7 @@ def test_it_is_below_the_limit_the_worst_kept_and_what_is_left_out_counted(
     assert len(body) + int(left_out) == count + 1
     assert {len(row) for row in body} == {len(heading)}, "whole rows"
     assert "raw values in" in text, "what stands below is kept"
+    assert text.endswith("nor a regression.\n"), "to its end"
 
 
 def test_nothing_is_left_out_where_all_fits() -> None:
