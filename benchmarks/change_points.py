@@ -1,6 +1,6 @@
 """How often change points are found where there are none, and where there are.
 
-Writes `results/benchmarks/change-points.json`. By itself, in one thread, under five minutes:
+Writes `results/benchmarks/change-points.json`. In one thread, under five minutes of a CPU:
 
     OMP_NUM_THREADS=1 python benchmarks/change_points.py
 """
@@ -28,8 +28,8 @@ QUIET, LOUD = 0.02, 0.2
 smallest change that is told: there the tests alone decide."""
 
 NOISES = {"normal": 0.0, "heavy-tailed": 0.0, "AR(1) 0.5": 0.5, "AR(1) 0.8": 0.8}
-SERIES = {"normal": 10_000, "heavy-tailed": 10_000, "AR(1) 0.5": 3_000, "AR(1) 0.8": 500}
-ALONE = 500
+SERIES = {"normal": 10_000, "heavy-tailed": 10_000, "AR(1) 0.5": 2_000, "AR(1) 0.8": 300}
+ALONE = 300
 """Series of which it is asked what E-divisive alone would find."""
 
 STEPS = (0.05, 0.1, 0.2)
@@ -102,12 +102,12 @@ def detection(step: float, length: int, after: int) -> dict[str, object]:
 
 
 def main() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     alarms = []
     for deviation in (QUIET, LOUD):
         for kind in NOISES:
             for length in LENGTHS:
-                if deviation == LOUD or kind in {"normal", "AR(1) 0.5"}:
+                if deviation == LOUD or kind == "normal":
                     alarms.append(false_alarms(kind, length, deviation))
                     print({k: v for k, v in alarms[-1].items() if k != "series"}, flush=True)
     caught = [detection(step, *place) for step in STEPS for place in PLACES]
@@ -118,7 +118,7 @@ def main() -> None:
         "rules": vars(Rules()),
         "false_alarms": alarms,
         "detection": caught,
-        "seconds": round(time.perf_counter() - start, 1),
+        "cpu_s": round(time.process_time() - start, 1),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "change-points.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -54,7 +54,8 @@ def show(asked: Asked) -> Exit:
         click.echo(f"{asked.path}: the last line was cut short; a point is missing.", err=True)
     rules = Rules(window=asked.min_points, magnitude=parse_share("--min-change", asked.min_change))
     entries = read_acknowledged(path_beside(asked.path))
-    found = acknowledge(make_series(_wanted(read_history(asked.path), asked), rules), entries)
+    lines = read_history(asked.path)
+    found = acknowledge(_wanted(make_series(_since_then(lines, asked), rules), asked), entries)
     _print(found, asked.form)
     if not (asked.cells or asked.metrics or asked.since or asked.branch):
         _tell_idle(idle(found, entries), asked.path)
@@ -76,24 +77,28 @@ def parse_share(option: str, text: str) -> float:
     return value
 
 
-def _wanted(lines: Sequence[HistoryLine], asked: Asked) -> list[HistoryLine]:
+def _since_then(lines: Sequence[HistoryLine], asked: Asked) -> list[HistoryLine]:
+    """Return the lines without points that --since and --branch leave out."""
     points = [line for line in lines if isinstance(line, HistoryPoint)]
-    cells = _listed("--cells", asked.cells, {point.cell for point in points})
-    metrics = _listed("--metrics", asked.metrics, {point.metric for point in points})
     since = _since(points, asked.since) if asked.since else None
-    wanted: list[HistoryLine] = [
-        point
-        for point in points
-        if point.cell in cells
-        and point.metric in metrics
-        and asked.branch in {None, point.branch}
-        and (since is None or moment(point) >= since)
+    return [
+        line
+        for line in lines
+        if not isinstance(line, HistoryPoint)
+        or (asked.branch in {None, line.branch} and (since is None or moment(line) >= since))
     ]
+
+
+def _wanted(found: Sequence[Series], asked: Asked) -> list[Series]:
+    """Return the series that --cells and --metrics name; made of all, to know what is recent."""
+    cells = _listed("--cells", asked.cells, {series.cell for series in found})
+    metrics = _listed("--metrics", asked.metrics, {series.metric for series in found})
+    wanted = [one for one in found if one.cell in cells and one.metric in metrics]
     if not wanted:
         raise NothingMeasuredError(
             f"Nothing in {asked.path} is what --cells, --metrics, --since and --branch ask for."
         )
-    return [*(line for line in lines if not isinstance(line, HistoryPoint)), *wanted]
+    return wanted
 
 
 def _listed(option: str, text: str | None, known: set[str]) -> set[str]:
@@ -149,7 +154,7 @@ def _verdict(verdict: HistoryVerdict, fail_on: str) -> Exit:
     for series in verdict.failed:
         click.echo(f"failed: {series.id}: {series.entries[-1].error}", err=True)
     if verdict.unknown:
-        names = ", ".join(series.id for series in verdict.unknown)
+        names = "; ".join(series.id for series in verdict.unknown)
         click.echo(f"cannot be judged: {names}", err=True)
     return verdict.exit(inconclusive=fail_on == "inconclusive")
 

@@ -54,7 +54,7 @@ def judge(series: Sequence[Series], recent: int = RECENT) -> HistoryVerdict:
 
     Args:
         series: With what is acknowledged.
-        recent: Commits that are, counted over all series of a machine, branch and setting.
+        recent: Commits that are, counted over all that is measured on the branch.
     """
     kinds: dict[str, list[Series]] = {"worse": [], "failed": [], "unknown": [], "fine": []}
     for one in series:
@@ -73,6 +73,5 @@ def _kind(series: Series, recent: int) -> str:
     if not series.changes:
         return "fine"
     newest = series.changes[-1]
-    behind = series.recent + len(series.entries) - 1 - newest.place
-    bad = newest.worse and not newest.acknowledged and behind <= recent
+    bad = newest.worse and not newest.acknowledged and newest.recent <= recent
     return "worse" if bad else "fine"

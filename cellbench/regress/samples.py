@@ -96,8 +96,9 @@ def _of_report(path: Path) -> Source:
         report = msgspec.json.decode(path.read_bytes(), type=GateReport)
     except (OSError, msgspec.DecodeError) as error:
         raise StoreError(f"{path} is no gate's report: {error}. Name one, or a .jsonl.") from None
-    journal = path.parent / report.journal
-    if report.journal and not report.void and journal.is_file():
+    beside = (path.parent / report.journal, Path(report.journal))  # or as the gate was told
+    journal = next((one for one in beside if one.is_file()), None)
+    if journal is not None and not report.void:
         found = read_source(journal)
         return Source(found.samples, found.environments, report.control)
     key = report.calibration.key if report.calibration else {"machine": report.machine}

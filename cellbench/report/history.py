@@ -14,8 +14,8 @@ from cellbench.report.history_rows import Series
 from cellbench.report.sparkline import sparkline
 
 WIDEST_SPARKLINE, NARROWEST_SPARKLINE = 40, 8
-WIDEST_NAME = 24
-"""Columns of a cell's name; the rest of a longer one stands below."""
+WIDEST = {"cell": 24, "metric": 16}
+"""Columns of a name; the rest of a longer one stands below."""
 
 
 def print_history(found: Sequence[Series], console: Console) -> None:
@@ -39,13 +39,12 @@ def _table(group: Sequence[Series], width: int, *, ascii_only: bool) -> Table:
     if ascii_only:
         rows = [{name: text.translate(ASCII_FOR) for name, text in row.items()} for row in rows]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in COLUMNS}
-    widths["cell"] = min(widths["cell"], WIDEST_NAME)
-    widths["metric"] = min(widths["metric"], WIDEST_NAME)
+    widths |= {name: min(widths[name], most) for name, most in WIDEST.items()}
     room = width - sum(widths.values()) - len(COLUMNS) - 2  # a space between, and the edges
     room = max(min(room, WIDEST_SPARKLINE), NARROWEST_SPARKLINE)
     table = Table(box=box.SIMPLE_HEAD, padding=0)
-    for name in ("cell", "metric"):
-        table.add_column(name, overflow="fold", max_width=WIDEST_NAME)
+    for name, most in WIDEST.items():
+        table.add_column(name, overflow="fold", max_width=most)
     table.add_column(f"last {room}", no_wrap=True)
     for name in list(COLUMNS)[2:]:
         table.add_column(name, justify="right", no_wrap=True)

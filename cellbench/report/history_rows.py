@@ -49,6 +49,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         before: Last commit before it that was measured; it is not the cause.
         after: First commit after it.
         place: Of `after` in the series' entries.
+        recent: Commits of the branch at or after `after`, whatever was measured at them.
         change: After over before, less 1; None where that was 0.
         low: Lower bound of the 95 % interval of `change`; None if there is none.
         high: Upper one.
@@ -59,6 +60,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: str
     after: str
     place: int
+    recent: int
     change: float | None
     low: float | None
     high: float | None
@@ -72,8 +74,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: Of the row, unlike that of every other.
         machine: The facts that are the same for all entries, and `machine_name` in short.
-        recent: Commits of the whole group that are at or after the newest entry: 1 if the newest
-            commit that was measured is in the series.
+        recent: Commits of the branch at or after the newest entry, whatever was measured at them:
+            1 if the newest commit of all is in the series.
         entries: In order of commits.
         judged: What changes were looked for in: "ratio" or "value".
         usable: Entries with a number there.
@@ -126,10 +128,10 @@ def make_series(lines: Iterable[HistoryLine], rules: Rules | None = None) -> lis
     for point in lines:
         if isinstance(point, HistoryPoint):
             groups.setdefault(_identity(point, _key(keys, point)), []).append(point)
-    commits = _commits_of_groups(groups)
+    commits = _commits_of_branches(line for line in lines if isinstance(line, HistoryPoint))
     found = [
-        _series(points, _key(keys, points[0]), commits[identity[:3]], rules)
-        for identity, points in sorted(groups.items())
+        _series(points, _key(keys, points[0]), commits[points[0].branch], rules)
+        for _, points in sorted(groups.items())
     ]
     return _with_unique_ids(found)
 
@@ -144,15 +146,12 @@ def _identity(point: HistoryPoint, key: dict[str, str]) -> tuple[Any, ...]:
     return (machine(key), point.branch, point.at, *what)
 
 
-def _commits_of_groups(groups: dict[tuple[Any, ...], list[HistoryPoint]]) -> dict[Any, list[str]]:
-    """Return the commits that were measured in each group, the oldest first."""
-    points: dict[Any, list[HistoryPoint]] = {}
-    for identity, members in groups.items():
-        points.setdefault(identity[:3], []).extend(members)
-    return {
-        group: list(dict.fromkeys(p.commit for p in sorted(members, key=moment)))
-        for group, members in points.items()
-    }
+def _commits_of_branches(points: Iterable[HistoryPoint]) -> dict[str, list[str]]:
+    """Return the commits of each branch at which anything was measured, the oldest first."""
+    found: dict[str, dict[str, None]] = {}
+    for point in sorted(points, key=moment):
+        found.setdefault(point.branch, {})[point.commit] = None
+    return {branch: list(commits) for branch, commits in found.items()}
 
 
 def moment(point: HistoryPoint) -> datetime.datetime:
@@ -191,7 +190,7 @@ def _series(
         usable=len(usable),
         needed=EXACT_WINDOW if first.exact else rules.window,
         last_change=_last_change([numbers[n] for n in usable]),
-        changes=None if changes is None else _named(changes, entries, first.better),
+        changes=None if changes is None else _named(changes, entries, commits, first.better),
     )
 
 
@@ -270,12 +269,15 @@ def _exact_changes(numbers: list[Any], usable: list[int]) -> list[_Found] | None
     ]
 
 
-def _named(changes: list[_Found], entries: list[Entry], better: str) -> tuple[Change, ...]:
+def _named(
+    changes: list[_Found], entries: list[Entry], commits: Sequence[str], better: str
+) -> tuple[Change, ...]:
     return tuple(
         Change(
             before=entries[found.before].commit,
             after=entries[found.after].commit,
             place=found.after,
+            recent=len(commits) - commits.index(entries[found.after].commit),
             change=found.change,
             low=found.low,
             high=found.high,
@@ -287,16 +289,14 @@ def _named(changes: list[_Found], entries: list[Entry], better: str) -> tuple[Ch
 
 def _with_unique_ids(found: list[Series]) -> list[Series]:
     """Lengthen ids that stand for several rows by what these differ in."""
-    for name in ("at", "branch", "reference", "machine_name", "machine"):
+    for name in ("at", "branch", "reference", "machine_name", "machine", "unit", "exact", "better"):
         kinds: dict[str, set[str]] = {}
         for series in found:
             kinds.setdefault(series.id, set()).add(getattr(series, name))
         found = [
-            msgspec.structs.replace(
-                series, id=f"{series.id}, {getattr(series, name) or 'no ' + name}"
-            )
-            if len(kinds[series.id]) > 1
-            else series
-            for series in found
+            msgspec.structs.replace(one, id=f"{one.id}, {getattr(one, name) or 'no ' + name}")
+            if len(kinds[one.id]) > 1
+            else one
+            for one in found
         ]
     return found

@@ -15,6 +15,9 @@ GAP, ASCII_GAP = "·", "?"
 LEAST_SPAN = 0.1
 """From bottom to top, as a share of the median: noise of 1 % is not drawn as a mountain."""
 
+ROUNDING = 1e-9
+"""What lies on the border of two heights is drawn as the upper one, however it was rounded."""
+
 
 def sparkline(values: Sequence[float | None], *, width: int, ascii_only: bool = False) -> str:
     """Return the last `width` values as heights, a character each; "" if there is none.
@@ -33,6 +36,6 @@ def sparkline(values: Sequence[float | None], *, width: int, ascii_only: bool = 
 
     def height(value: float) -> int:
         share = (value - bottom) / span if span else 0.5
-        return min(int(share * len(levels)), len(levels) - 1)
+        return min(int(share * len(levels) + ROUNDING), len(levels) - 1)
 
     return "".join(gap if value is None else levels[height(value)] for value in shown)

@@ -16,8 +16,8 @@ ALLOWED = 4
 FIRST_BATCH = 20
 """Orders at first: of a series without a change, a few are enough to tell."""
 
-BATCH_NUMBERS = 500_000
-"""Values that are held at a time."""
+BATCH_NUMBERS = 100_000
+"""Values that are held at a time: few enough for a cache."""
 
 
 def divergences(series: Series, least: int) -> Series:
