@@ -9,6 +9,7 @@ each cell and metric, each with a *verdict*.
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import msgspec
 
@@ -211,3 +212,47 @@ class GateReport(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     started_at: str = ""
     journal: str = ""
+
+
+class HistoryPoint(Line, frozen=True, kw_only=True, tag="point"):
+    """One metric of one cell at one commit: what a line of the history is about.
+
+    Attributes:
+        run_id: The gate or run that measured it.
+        commit: As long as it was known.
+        committed_at: When, in UTC; "" where git did not know it.
+        branch: That the commit was on; "" where unknown.
+        dirty: Whether files had been changed since the commit.
+        at: What it was measured on: level, sizes, settings; "" where the gate fixes them.
+        unit: Of `value`: "s", "bytes", "operations", "" for plain numbers.
+        exact: Whether it is counted, not timed: then every difference is one.
+        value: Median of `values`; None where it could not be measured.
+        values: One a launch, raw.
+        ratio: To `reference`, measured in the same launches; None without one.
+        reference: A cell that the project does not change.
+        error: Why there is no value.
+        env: Digest of the environment: points are compared only if its key is the same.
+    """
+
+    run_id: str
+    commit: str
+    committed_at: str = ""
+    branch: str = ""
+    dirty: bool = False
+    cell: str
+    metric: str
+    at: str = ""
+    unit: str = ""
+    better: Literal["lower", "higher"] = "lower"
+    exact: bool = False
+    value: float | None
+    values: tuple[float, ...] = ()
+    ratio: float | None = None
+    reference: str = ""
+    error: str = ""
+    env: str
+    measured_at: str = ""
+
+
+HistoryLine = Environment | HistoryPoint
+"""The lines of a history."""

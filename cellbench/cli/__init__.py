@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "run": ("cellbench.cli.run", "Train and measure cells on tasks; print a table."),
         "report": ("cellbench.cli.report", "Print the table of earlier results."),
         "perf": ("cellbench.cli.perf", "Time cells at many sizes; tables, exponents, plots."),
+        "history": ("cellbench.cli.history", "Speed over commits: changes, and who made them."),
         "list": ("cellbench.cli.names", "List cells, tasks or suites."),
         "show": ("cellbench.cli.explain", "Show a cell: equations, options, what it was held to."),
         "check": ("cellbench.cli.check", "Check that a cell keeps its contract."),
