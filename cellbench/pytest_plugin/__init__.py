@@ -35,6 +35,11 @@ NO_BENCHMARK = "benchmark_cell needs pytest-benchmark: pip install 'cellbench[py
 
 ALONE = "Checked, and not timed: cells share the machine under xdist. Time them with -n 0."
 
+NO_SAVED_RUN = (
+    "There is no saved run to compare cells with: save one first, with --benchmark-save=NAME and "
+    "without --benchmark-compare."
+)
+
 _saved = pytest.StashKey[list[Saved]]()
 _environment = pytest.StashKey["Environment"]()
 
@@ -88,10 +93,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let pytest-benchmark time blocks of calls, as long as cellbench's own."""
+    """Let pytest-benchmark time blocks of calls, as long as cellbench's own.
+
+    Ends the session if cells are to be compared with nothing: that must not pass.
+    """
     ours = [item for item in items if FIXTURE in getattr(item, "fixturenames", ())]
     if not ours:
         return
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    if alone and config.getoption("benchmark_compare") and not config.stash.get(_saved, []):
+        pytest.exit(NO_SAVED_RUN, returncode=Exit.NOTHING)
     from cellbench.pytest_plugin.timing import rounds_of  # noqa: PLC0415 -- imports torch
 
     for item in ours:

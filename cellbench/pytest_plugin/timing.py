@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -104,14 +105,20 @@ class BenchmarkCell:
         self._check_partners(question)
         benchmark.extra_info.update(question)
         benchmark.group = benchmark.group or group_name(metric, self._asked)
+        with warnings.catch_warnings():
+            # torch's compiler uses it; as an error it would leave a cell uncompiled, hence slower
+            warnings.filterwarnings("ignore", ".torch.jit", DeprecationWarning)
+            self._time_checked(metric, make)
+
+    def _time_checked(self, metric: str, make: Callable[[Ready], Call]) -> None:
+        benchmark = self._benchmark
         flags = precision_flags()
         ready = self._ready()
         call = make(ready)
         ready.cell.train(metric == "train_step")
         benchmark.extra_info.update(_facts(ready))
         if benchmark.enabled:
-            memory = _memory(call, ready)
-            benchmark.extra_info.update(memory)
+            benchmark.extra_info.update(_memory(call, ready))
             for _ in range(WARMUP):
                 call()
         benchmark(call)

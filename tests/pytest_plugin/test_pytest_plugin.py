@@ -5,28 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
-from importlib.metadata import entry_points
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-import torch.profiler  # what a run inside this process imports, it forgets again: not torch
+from inner_pytest import MACHINE, PLUGIN, TINY, forget_outer_run, run_pytest
 
 from cellbench.errors import Exit
 from cellbench.measure.precision import precision_flags
 from cellbench.measure.timing import BLOCK_S
-from cellbench.pytest_plugin import ALONE, NO_BENCHMARK
+from cellbench.pytest_plugin import ALONE, NO_BENCHMARK, NO_SAVED_RUN
 from cellbench.pytest_plugin.saved import Saved, another_question, other_machine
 from cellbench.pytest_plugin.timing import rounds_of, settled, synchronised
-
-INSTALLED = any(point.name == "cellbench" for point in entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "cellbench.pytest_plugin")
-TINY = (
-    *("--cellbench-time=4", "--cellbench-batch=2", "--cellbench-hidden=4"),
-    *("--cellbench-device=cpu", "--cellbench-unroll=stepwise"),
-    *("--benchmark-min-rounds=1", "--benchmark-max-time=0.001"),
-)
 
 THREE_LINES = """
 def test_train_step(benchmark_cell):
@@ -34,7 +25,7 @@ def test_train_step(benchmark_cell):
 """
 
 CELLS = """
-import torch
+import torch, warnings
 from torch import nn
 from cellbench.cells.base import ParallelCell
 
@@ -65,25 +56,21 @@ class Meddling(nn.GRUCell):
         return super().forward(x, h)
 """
 
-MACHINE = """
-def pytest_benchmark_generate_machine_info():  # asking the real one takes a second
-    return {"node": "here"}
+WARNING = """
+class Warning(nn.GRUCell):
+    def forward(self, x, h):
+        warnings.warn("`torch.jit.script` is deprecated", DeprecationWarning)
+        return super().forward(x, h)
 """
 
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of the run that this test is in
-    monkeypatch.delenv("CELLBENCH_DEVICE", raising=False)
+    forget_outer_run(monkeypatch)
     pytester.makepyfile(test_speed=THREE_LINES, my_cell=CELLS, conftest=MACHINE)
 
-    def run(*arguments: str, times: tuple[str, ...] = TINY):
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("default")  # not this project's: errors
-            few = ("-pno:cacheprovider", "-pno:hypothesispytest")
-            result = pytester.runpytest_inprocess(*PLUGIN, *few, *times, *arguments)
-        result.told = [str(one.message) for one in told]
-        return result
+    def run(*arguments: str, times: Sequence[str] = TINY):
+        return run_pytest(pytester, *times, *arguments)
 
     run.folder = pytester.path
     return run
@@ -251,6 +238,17 @@ def test_a_cell_whose_speed_would_mean_nothing_fails_and_is_not_saved(
         assert not output.exists() or not json.loads(output.read_text() or "{}").get("benchmarks")
 
 
+def test_what_torch_says_of_its_own_compiler_is_no_error_of_the_cell(run) -> None:
+    (run.folder / "my_cell.py").write_text(CELLS + WARNING)
+    (run.folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error::DeprecationWarning\n")
+    (run.folder / "test_speed.py").write_text(
+        THREE_LINES
+        + "def test_warning():\n    import warnings\n    warnings.warn('x', DeprecationWarning)\n"
+    )
+
+    run("--cellbench-cells=my_cell.py:Warning").assert_outcomes(passed=1, failed=1)
+
+
 def test_disabled_it_checks_and_calls_once(run) -> None:
     result = run("--cellbench-cells=lstm", "--benchmark-disable", "--benchmark-json=out.json")
 
@@ -326,6 +324,14 @@ def test_a_cell_that_the_saved_run_lacks_is_told(run) -> None:
 
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*not compared: *test_speed.py::test_train_step[[]gru[]]*"])
+
+
+def test_nothing_to_compare_with_is_no_success(run) -> None:
+    result = run("--cellbench-cells=lstm", "--benchmark-compare")
+
+    assert result.ret == Exit.NOTHING
+    result.stdout.fnmatch_lines([f"*{NO_SAVED_RUN}*"])
+    result.stdout.no_fnmatch_line("*passed*")
 
 
 def test_a_slower_cell_fails_the_run(run, baseline) -> None:
