@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import warnings
 from importlib.metadata import entry_points
 
@@ -26,10 +26,14 @@ def pytest_benchmark_generate_machine_info():  # asking the real one takes a sec
 
 
 def forget_outer_run(monkeypatch) -> None:
-    """Take out of the environment what the run that this test is in put there."""
+    """Take away what the run that this test is in has put there, until the test ends.
+
+    Modules too: one of the same name as a file of the inner run would be taken for it.
+    """
     for name in ("PYTEST_XDIST_WORKER", "CELLBENCH_DEVICE"):
-        if name in os.environ:
-            monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
+    for name in ("test_speed", "test_long", "my_cell"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def run_pytest(pytester, *arguments: str):

@@ -113,16 +113,20 @@ def test_every_kind_of_call_has_a_table_of_its_own(run) -> None:
     calls = ("train_step", "inference", "streaming")
     tests = "".join(f"def test_{c}(benchmark_cell):\n    benchmark_cell.{c}()\n" for c in calls)
     (run.folder / "test_speed.py").write_text(tests)
-    result = run("--cellbench-cells=gru", "--benchmark-json=out.json")
+    wide = [one.replace("hidden=4", "hidden=32") for one in TINY]
+    result = run("--cellbench-cells=gru", "--benchmark-json=out.json", times=wide)
 
     result.assert_outcomes(passed=3)
     found = json.loads((run.folder / "out.json").read_text())["benchmarks"]
     assert [one["group"] for one in found] == [
-        "train_step T=4 B=2 H=4",
-        "inference T=4 B=2 H=4",
-        "streaming H=4",
+        "train_step T=4 B=2 H=32",
+        "inference T=4 B=2 H=32",
+        "streaming H=32",
     ]
     assert [one["extra_info"]["metric"] for one in found] == list(calls)
+    step = found[2]["extra_info"]
+    assert step["static_bytes"] == 4 * 3 * (2 * 32 * 32 + 2 * 32)
+    assert 1 < step["peak_allocated_bytes"] / step["static_bytes"] < 1.2, "one step adds little"
 
 
 def test_the_command_line_comes_before_a_mark_and_a_mark_before_the_configuration(run) -> None:
