@@ -23,8 +23,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "run": ("cellbench.cli.run", "Train and measure cells on tasks; print a table."),
         "report": ("cellbench.cli.report", "Print the table of earlier results."),
+        "gate": ("cellbench.cli.gate", "Tell whether a change made cells worse; for CI."),
+        "calibrate": ("cellbench.cli.calibrate", "Measure how well a gate can tell here."),
         "perf": ("cellbench.cli.perf", "Time cells at many sizes; tables, exponents, plots."),
         "history": ("cellbench.cli.history", "Speed over commits: changes, and who made them."),
+        "export": ("cellbench.cli.export", "Write results for other programs: CSV, Bencher, ..."),
         "list": ("cellbench.cli.names", "List cells, tasks or suites."),
         "show": ("cellbench.cli.explain", "Show a cell: equations, options, what it was held to."),
         "check": ("cellbench.cli.check", "Check that a cell keeps its contract."),
@@ -95,7 +98,7 @@ class _Mistake(click.ClickException):
 def _in_one_line(error: click.UsageError) -> click.ClickException:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):  # it is there to show the usage
         return error
-    return _Mistake(error.format_message())
+    return _Mistake(" ".join(error.format_message().split()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from cellbench.errors import DeviceError, OptionError
+from cellbench.errors import OptionError
+from cellbench.measure.device import choose_device as choose_device  # noqa: PLC0414 -- exported
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,32 +64,3 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if max(seeds) >= 2**32:
         raise OptionError(f"--seeds {text}: a seed is below 2**32.")
     return tuple(seeds)
-
-
-def choose_device(name: str) -> str:
-    """Return a device that this machine has, as torch names it: "cpu", "cuda:0".
-
-    Raises:
-        DeviceError: It has no such device, or the name is none.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return name
-    kind, _, number = name.partition(":")
-    if kind != "cuda" or (number and not number.isdigit()) or name.endswith(":"):
-        raise DeviceError(f"--device must be auto, cpu, cuda or cuda:N, not {name!r}.")
-    if not torch.cuda.is_available():
-        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU build"
-        raise DeviceError(
-            f"--device {name}: torch {torch.__version__} ({built}) finds no CUDA GPU. "
-            "Use --device cpu, or see `cellbench doctor`."
-        )
-    if int(number or 0) >= torch.cuda.device_count():
-        raise DeviceError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s), "
-            "counted from cuda:0."
-        )
-    return f"cuda:{number or 0}"

@@ -30,9 +30,7 @@ def accept(
     )
 
 
-def exit_code(
-    findings: Sequence[Finding], void: str, fail_on: Collection[str]
-) -> tuple[Exit, str]:
+def exit_code(findings: Sequence[Finding], void: str, fail_on: Collection[str]) -> tuple[Exit, str]:
     """Return the exit code, and why in one line."""
     if void:
         return Exit.NOTHING, void

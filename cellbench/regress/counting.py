@@ -105,9 +105,7 @@ def _memory(cell: Cell, x: Tensor, device: torch.device) -> dict[str, float]:
     step = TrainStep(cell, carrier, x)
     step()
     held = tensor_bytes([*cell.parameters(), step.x])
-    found = measure_memory(
-        step, carrier.release, held_bytes=held, static_bytes=held, device=device
-    )
+    found = measure_memory(step, carrier.release, held_bytes=held, static_bytes=held, device=device)
     with torch.no_grad():
         _, state = carrier(cell, x[:, :1])
     return {

@@ -44,9 +44,7 @@ def judge_facts(base: Facts, head: Facts) -> Iterator[Finding]:
     if base.error is not None:
         verdict = Verdict.FAILED if head.error is not None else Verdict.NEW
         detail = _told(head) if head.error is not None else f"not at base: {_told(base)}"
-        yield Finding(
-            cell=cell, metric="cell", kind=Kind.EXACT, verdict=verdict, detail=detail
-        )
+        yield Finding(cell=cell, metric="cell", kind=Kind.EXACT, verdict=verdict, detail=detail)
         return
     if head.error is not None:
         gone = head.error.type in GONE or "there is no file" in head.error.message.lower()
@@ -95,9 +93,7 @@ def _not_counted(base: Facts, head: Facts) -> Iterator[Finding]:
         verdict = Verdict.FAILED if at_base else Verdict.NEW
         if not at_base and not at_head:
             verdict = Verdict.INCONCLUSIVE
-        yield Finding(
-            cell=head.cell, metric=group, kind=Kind.EXACT, verdict=verdict, detail=reason
-        )
+        yield Finding(cell=head.cell, metric=group, kind=Kind.EXACT, verdict=verdict, detail=reason)
 
 
 def _text(cell: str, name: str, before: str, after: str) -> Finding:

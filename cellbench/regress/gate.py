@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -74,7 +75,7 @@ class Gate:
         limit_s = self.plan.time_limit_s
         self._due_s = None if limit_s is None else self.clock() + limit_s
         self.count()
-        keys = self.keys()
+        keys = self.timeable()
         self.time(Stage.FIRST, keys)
         return self.findings(keys)
 
@@ -97,7 +98,7 @@ class Gate:
             for facts in side.values():
                 self.keep(facts)
 
-    def keys(self) -> list[Key]:
+    def timeable(self) -> list[Key]:
         """Return what can be timed: cells that every side has."""
         works = [
             cell
@@ -193,7 +194,7 @@ class Gate:
         """Start a process of each side; see that both run in the same environment."""
         arms: dict[str, Arm] = {}
         keys: dict[str, dict[str, str]] = {}
-        orders = {side: random.Random(self.order.random()) for side in self.commits}
+        orders = {side: random.Random(self.order.random()) for side in self.commits}  # noqa: S311 -- an order
         with ThreadPoolExecutor(len(orders)) as pool:
             started = list(pool.map(self.start, orders.keys(), orders.values()))
         for arm, _ in started:
@@ -265,7 +266,7 @@ class Gate:
             self.say(f"training {cell} on {level}, {len(self.plan.seeds)} seeds a side")
             order = self._lesson("learn", cell)
             with ThreadPoolExecutor(len(arms)) as pool:
-                answers = list(pool.map(lambda a: a.ask(order, LEARN_LIMIT_S), arms.values()))
+                answers = list(pool.map(partial(_ask, order), arms.values()))
             for side, answer in zip(arms, answers, strict=True):
                 self.facts[side][cell] = _with_lesson(self.facts[side][cell], level, answer)
 
@@ -286,15 +287,17 @@ class Gate:
         return self._due_s is not None and self.clock() > self._due_s
 
 
+def _ask(order: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
+    return arm.ask(order, LEARN_LIMIT_S)
+
+
 def _with_lesson(facts: Facts, level: str, answer: Mapping[str, Any]) -> Facts:
     from msgspec.structs import replace  # noqa: PLC0415 -- beside its only use
 
     why = failure_of(answer)
     if why is not None:
         return replace(facts, texts={**facts.texts, "learning": f"{why.type}: {why.message}"})
-    return replace(
-        facts, skills={level: answer["skills"]}, solved={level: answer["solved"]}
-    )
+    return replace(facts, skills={level: answer["skills"]}, solved={level: answer["solved"]})
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -76,7 +76,8 @@ def time_launch(
             if any((side, cell) in found.failed for side in sides):
                 continue
             names = sorted(sides, reverse=bool((number + turn) % 2))
-            _time_round(cell, metric, number, {name: sides[name] for name in names}, so_far, found)
+            turns = {name: sides[name] for name in names}
+            _time_round((cell, metric), number, turns, so_far, found)
         tick()
     found.blocks = [
         Block(
@@ -116,9 +117,9 @@ def _prepare(sides: dict[str, Arm], keys: Sequence[Key], found: Timed) -> dict[K
 
 
 def _time_round(
-    cell: str, metric: str, number: int, sides: dict[str, Arm], so_far: _Rounds, found: Timed
+    key: Key, number: int, sides: dict[str, Arm], so_far: _Rounds, found: Timed
 ) -> None:
-    disturbed = False
+    (cell, metric), disturbed = key, False
     order = {"do": "time", "cell": cell, "metric": metric, "calls": so_far.calls}
     for side, arm in sides.items():
         answer = arm.ask(order, ORDER_LIMIT_S)

@@ -51,9 +51,7 @@ def judge_learning(pairs: Sequence[tuple[Facts, Facts]], level: str) -> list[Fin
 
 
 def _described(base: Facts, head: Facts, level: str) -> Finding:
-    blank = Finding(
-        cell=head.cell, metric=level, kind=Kind.ACCURACY, verdict=Verdict.INCONCLUSIVE
-    )
+    blank = Finding(cell=head.cell, metric=level, kind=Kind.ACCURACY, verdict=Verdict.INCONCLUSIVE)
     gap = start_differs(base, head, level)
     if gap <= ROUNDING:
         count = len(head.curves[level])
@@ -109,6 +107,6 @@ def _verdict(found: Finding, base: Facts, head: Facts, level: str) -> Finding:
     if sign_flip(differences, alternative="greater").p < ALPHA:
         return replace(found, verdict=Verdict.IMPROVED, detail=counted)
     interval = t_interval(differences, level=1 - 2 * ALPHA)
-    if -MARGIN < interval.low and interval.high < MARGIN:
+    if interval.low > -MARGIN and interval.high < MARGIN:
         return replace(found, verdict=Verdict.EQUIVALENT, detail=counted)
     return replace(found, detail=f"{counted}: cannot tell; more --seeds would")

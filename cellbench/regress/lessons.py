@@ -75,7 +75,5 @@ def learned(
 
 
 def _job(cell: str, task: Task, device: torch.device, hidden: int) -> Job:
-    settings = Settings(
-        hidden=hidden, steps=task.budget.steps, device=device.type, unroll="auto"
-    )
+    settings = Settings(hidden=hidden, steps=task.budget.steps, device=device.type, unroll="auto")
     return Job(parse_cell(cell), task, settings)

@@ -56,12 +56,12 @@ def measure_speed(
     flags = precision_flags()
     like = next(cell.parameters()).detach()
     x = like.new_empty(found.sizes.time, found.sizes.batch, cell.input_size).normal_()
-    found = _prepared(found, cell, carrier, x)
+    found = prepared(found, cell, carrier, x)
     if not found.parity_ok:
         return found
     inference = Inference(cell, carrier, x)
     y, state = inference()
-    if not _is_finite(y):
+    if not is_finite(y):
         return _diverged(found, "before timing")
     ceilings = ceilings or measure_ceilings(x.device, x.dtype, watch)
     calls = {
@@ -71,7 +71,7 @@ def measure_speed(
         "streaming_batch": OneStep(cell, state, found.sizes.batch),
     }
     costs = {name: _cost(call, state, watch) for name, call in calls.items()}
-    if not _is_finite(inference()[0]):
+    if not is_finite(inference()[0]):
         return _diverged(found, "after timing")
     changed = precision_flags() != flags
     if x.is_cuda:  # last: an attempt that fails may leave the device useless
@@ -81,7 +81,11 @@ def measure_speed(
     return replace(found, ceilings=ceilings, warnings=warnings, **costs)
 
 
-def _prepared(found: Speed, cell: Cell, carrier: Carrier, x: Tensor) -> Speed:
+def prepared(found: Speed, cell: Cell, carrier: Carrier, x: Tensor) -> Speed:
+    """Settle how `cell` is carried over inputs like `x`; return `found` with what came of it.
+
+    Unless it is `parity_ok`, the cell must not be timed; its only warning says why.
+    """
     carried = carrier.prepare(cell, x, calls=TRAINING_CALLS)
     error = carried.parity_error
     ok = carried.parity_ok and error <= MOST_ERROR
@@ -97,7 +101,8 @@ def _prepared(found: Speed, cell: Cell, carrier: Carrier, x: Tensor) -> Speed:
     )
 
 
-def _is_finite(y: Tensor) -> bool:
+def is_finite(y: Tensor) -> bool:
+    """Tell whether all of `y` is: arithmetic on NaN is not the cell's."""
     return bool(torch.isfinite(y).all())
 
 
