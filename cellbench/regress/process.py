@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 from cellbench.record import Failure
 from cellbench.regress.trees import Tree
@@ -28,6 +28,7 @@ MOST_PADDING = 4096
 """Bytes: the size of the environment moves the stack, and that alone can move a speed."""
 
 
+@runtime_checkable
 class Arm(Protocol):
     """Whoever answers orders for one side. Tests have one that is no process."""
 
