@@ -87,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         match: What all cells were given alike, by their width: "params", "state" or
             "operations"; "" for the same width.
         budget: How much of that: numbers, bytes, or operations a step; 0 without `match`.
+        learning_rate: Of a grid of rates, this one; 0 for the level's own. A measurement has 0:
+            what a cell costs does not depend on it.
     """
 
     hidden: int
@@ -101,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bidirectional: bool = False
     match: str = ""
     budget: int = 0
+    learning_rate: float = 0.0
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

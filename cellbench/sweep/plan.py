@@ -30,7 +30,9 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-LATER_SETTINGS = ("depth", "block", "dropout", "bidirectional", "match", "budget")
+LATER_SETTINGS = (
+    "depth", "block", "dropout", "bidirectional", "match", "budget", "learning_rate",
+)  # fmt: skip
 """Settings that not all journals have."""
 
 
