@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Scores = Mapping[float, Sequence[float | None]]
-"""Rate -> score of each seed; None for one that failed."""
+"""Rate -> score of each seed; None, or what pandas makes of it, NaN, for one that failed."""
 
 ENOUGH = 0.9
 """Of the best mean score: what a rate must keep to be in the window."""
@@ -65,7 +65,10 @@ def mean_score(scores: Sequence[float | None], *, mark: float = math.inf) -> flo
     """
     if not scores:
         raise ValueError("no seed was tried at this rate")
-    return statistics.fmean(0.0 if s is None else min(max(s, 0.0), mark) for s in scores)
+    return statistics.fmean(
+        0.0 if score is None or math.isnan(score) else min(max(score, 0.0), mark)
+        for score in scores
+    )
 
 
 def select_rate(
@@ -92,7 +95,7 @@ def select_rate(
         raise ValueError("no rate was tried")
 
     def worse(rate: float) -> tuple[float, ...]:
-        failures = sum(score is None for score in scores[rate])
+        failures = sum(score is None or math.isnan(score) for score in scores[rate])
         took = statistics.fmean(steps[rate]) if steps else 0.0
         return -_rounded(mean_score(scores[rate], mark=mark)), failures, _rounded(took), rate
 

@@ -19,6 +19,7 @@ def of(*scores):
 
 def test_a_mean_is_of_scores_between_nothing_and_the_mark() -> None:
     assert mean_score([0.5, 0.7]) == pytest.approx(0.6)
+    assert mean_score([1.0, math.nan]) == 0.5
     assert mean_score([-40.0, 1.0, None, 0.6], mark=0.9) == pytest.approx((0.9 + 0.6) / 4)
 
 
@@ -37,6 +38,7 @@ def test_three_that_solve_beat_two_that_solve_with_more_to_spare() -> None:
 def test_a_failure_is_worst() -> None:
     assert select_rate({1e-2: [None, 0.8], 1e-3: [0.5, 0.5]}) == 1e-3
     assert select_rate({1e-3: [None, None], 1e-2: [-5.0, -0.1]}) == 1e-2, "worse than bad ones too"
+    assert select_rate({1e-3: [math.nan, 0.0], 1e-2: [-5.0, -0.1]}) == 1e-2, "as pandas has it"
 
 
 def test_one_very_bad_seed_does_not_outweigh_all_others() -> None:

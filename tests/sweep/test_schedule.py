@@ -178,3 +178,15 @@ def test_every_setting_of_a_job_decides_how_long_a_step_takes_but_how_many_and_h
     faster = replace(tried, settings=replace(job.settings, learning_rate=0.1))
 
     assert Estimates([faster]).step_s(job) == 0.1
+
+
+def test_a_grid_is_estimated_at_every_rate_and_begun_at_none_that_is_new() -> None:
+    found = plan("lstm", most_steps=100, seeds=2, learning_rates=(1e-3, 1e-2))
+    lines = [measurement_of(found.jobs[0], 0.25), trial_of(found.units[0], steps=0)]
+    schedule = schedule_of(found, lines, most=1)
+    rates = [stack.job.settings.learning_rate for stack in schedule.stacks]
+
+    assert set(schedule.step_s.values()) == {0.25}
+    assert set(schedule.step_s) == {job.key for job in found.trained}
+    assert rates[0] == 1e-2, "the other has a trial from before"
+    assert schedule.jobs == (), "it was measured"
