@@ -7,7 +7,8 @@ itself, without a task, at one size. An *environment* says on what they were mad
 refer to it by its digest. A journal is whole by itself, and two journals
 are merged by concatenation.
 
-Schema history: 1, first version; 2, settings of models of several cells and of matched sizes.
+Schema history: 1, first version; 2, settings of models of several cells and of matched sizes;
+3, learning rates of a grid: who does not know them takes trials at all rates for so many seeds.
 Raise `SCHEMA` when an old reader would misread a new line.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Status(enum.StrEnum):

@@ -36,7 +36,7 @@ def parse_rates(text: str) -> tuple[float, ...]:
             "at one other rate, copy the task file and change its budget."
         )
     if ":" in text:
-        rates = _spaced(*rates, many)
+        rates = _spaced(rates[0], rates[1], many)
     if len(set(rates)) != len(rates):
         raise OptionError(f"--lr-grid {text} has a rate twice; name each once.")
     return tuple(sorted(rates))
