@@ -7,7 +7,8 @@ itself, without a task, at one size. An *environment* says on what they were mad
 refer to it by its digest. A journal is whole by itself, and two journals
 are merged by concatenation.
 
-Schema history: 1, first version; 2, settings of models of several cells and of matched sizes.
+Schema history: 1, first version; 2, settings of models of several cells and of matched sizes;
+3, learning rates of a grid: who does not know them takes trials at all rates for so many seeds.
 Raise `SCHEMA` when an old reader would misread a new line.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Status(enum.StrEnum):
@@ -87,6 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         match: What all cells were given alike, by their width: "params", "state" or
             "operations"; "" for the same width.
         budget: How much of that: numbers, bytes, or operations a step; 0 without `match`.
+        learning_rate: Of a grid of rates, this one; 0 for the level's own. A measurement has 0:
+            what a cell costs does not depend on it.
     """
 
     hidden: int
@@ -101,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bidirectional: bool = False
     match: str = ""
     budget: int = 0
+    learning_rate: float = 0.0
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,10 @@ from cellbench.cli.options import DEFAULT_OUTPUT, device_option, format_option
 @click.option("--steps", type=click.IntRange(1), help="Cap on the training steps of a trial.")
 @click.option("--time-limit", type=float, metavar="S", help="Most seconds of training a trial.")
 @click.option(
+    "--lr-grid", default="", metavar="RATES",
+    help="Learning rates to choose from on validation: 1e-4,1e-3,1e-2, or LOW:HIGH:HOW_MANY.",
+)  # fmt: skip
+@click.option(
     "--unroll", type=click.Choice(["auto", "stepwise", "compiled", "parallel"]), default="auto",
     show_default=True, help="How cells are carried through time.",
 )  # fmt: skip

@@ -15,7 +15,9 @@ from cellbench.catalog import Task, find_suite, find_task, resolve
 from cellbench.cli.console import err
 from cellbench.cli.options import choose_device, parse_seeds
 from cellbench.cli.progress import follow
+from cellbench.cli.rates import parse_rates
 from cellbench.cli.show import show_rows
+from cellbench.cli.wording import of_job
 from cellbench.errors import Exit, OptionError
 from cellbench.plugins import CellSpec, check_buildable, split_cells
 from cellbench.record import AnyLine, Measurement, Status, Trial
@@ -59,6 +61,7 @@ class Asked:
     bidirectional: bool
     steps: int | None
     time_limit: float | None
+    lr_grid: str
     unroll: str
     checkpoint: bool
     resume: bool
@@ -117,6 +120,7 @@ def _plan(asked: Asked, device: str) -> Plan:
         match=asked.match or "",
         most_steps=asked.steps,
         time_limit_s=limit_s,
+        learning_rates=parse_rates(asked.lr_grid) if asked.lr_grid else (),
     )
 
 
@@ -136,14 +140,14 @@ def _tasks(tasks: str, suite: str) -> list[Task]:
 
 
 def _print_plan(plan: Plan, left: Remaining, schedule: Schedule, output: Path) -> None:
-    for job in (*plan.jobs, *plan.baselines):
+    for job in plan.trained:
         seeds = [unit.seed for unit in left.units if unit.job is job]
         missing = f"seeds {', '.join(map(str, seeds))} to train" if seeds else "all trained"
         most = max((len(s.units) for s in schedule.stacks if s.job is job), default=1)
         stacked = f", {most} at once" if most > 1 else ""
         width = f", hidden {job.settings.hidden}" if job.settings.match else ""
         steps = "not trained" if job.is_baseline else f"at most {job.settings.steps} steps each"
-        click.echo(f"{job.spec.text} @ {job.task.id}: {missing}, {steps}{width}{stacked}")
+        click.echo(f"{of_job(job)}: {missing}, {steps}{width}{stacked}")
     done = len(plan.units) - len(left.units)
     click.echo(
         f"{len(plan.units)} trials, {done} of them done before; {len(plan.jobs)} measurements; "
@@ -174,9 +178,21 @@ def _carry_out(
 def _conclude(plan: Plan, lines: Sequence[AnyLine], form: str) -> Exit:
     """Print the rows of `plan`, and choose the exit code."""
     mine = _of_plan(plan, lines)
-    show_rows(make_rows(mine, [job.spec.text for job in (*plan.jobs, *plan.baselines)]), form)
-    ended = {trial.status for trial in trials(mine)} | {m.status for m in measurements(mine)}
-    return Exit.OK if ended <= {Status.OK} else Exit.FAILED
+    rows = make_rows(mine, [job.spec.text for job in (*plan.jobs, *plan.baselines)])
+    show_rows(rows, form)
+    failed = any(row.failures for row in rows)
+    ended = {trial.status for trial in trials(mine) if not _was_for_search(trial)}
+    ended |= {found.status for found in measurements(mine)}
+    return Exit.FAILED if failed or not ended <= {Status.OK} else Exit.OK
+
+
+def _was_for_search(trial: Trial) -> bool:
+    """Tell whether a trial only told of its rate that it is too high.
+
+    That is what a grid is there to find out. At the rate that was chosen it is a failure: of the
+    row.
+    """
+    return bool(trial.settings.learning_rate) and trial.status is Status.DIVERGED
 
 
 def _of_plan(plan: Plan, lines: Sequence[AnyLine]) -> list[AnyLine]:

@@ -13,8 +13,9 @@ LONG_S = 90 * MINUTE_S
 
 
 def of_job(job: Job) -> str:
-    """Name a job."""
-    return f"{job.spec.text} @ {job.task.id}"
+    """Name a job; of a grid, with its learning rate."""
+    rate = job.settings.learning_rate
+    return f"{job.spec.text} @ {job.task.id}" + (f" lr {rate:g}" if rate else "")
 
 
 def of_unit(unit: Unit) -> str:

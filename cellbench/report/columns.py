@@ -71,6 +71,8 @@ def caption(table: Sequence[Row]) -> str:
     row = table[0]
     machine = next((r.machine_name for r in table if r.machine_name), "not measured")
     made = f"{_built(row)}, at most {row.budget_steps} steps of {row.batch} sequences"
+    rates = next((r.rates_tried for r in table if r.rates_tried), ())
+    made += f", learning rate chosen of {len(rates)} on validation" if rates else ""
     return f"{made}{', checkpointed' if row.checkpoint else ''}; {machine}"
 
 

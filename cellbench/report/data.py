@@ -28,5 +28,6 @@ def _flat(row: Row) -> dict[str, object]:
     fields = msgspec.structs.asdict(row)
     fields["failures"] = "; ".join(f"{status}: {n}" for status, n in row.failures.items())
     fields["ladder"] = "; ".join(f"{step.length}: {step.skill:.4g}" for step in row.ladder)
+    fields["rates_tried"] = "; ".join(f"{rate:g}" for rate in row.rates_tried)
     fields["notes"] = "; ".join(row.notes)
     return fields

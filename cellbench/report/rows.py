@@ -1,8 +1,8 @@
 """What a table says of each cell on each level: one row a job and machine.
 
 Rows stand in one table only if they can be compared: same level, digest, width (or what was
-matched in its place), blocks, budget, device, dtype and checkpointing; speeds besides that only if
-the machine's comparability key is the same.
+matched in its place), blocks, budget, device, dtype, checkpointing and learning rates tried; speeds
+besides that only if the machine's comparability key is the same.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 
 from cellbench.errors import NothingMeasuredError
 from cellbench.record import AnyLine, Measurement, Rung, Status, Trial
+from cellbench.report.rates import Choice, choose
 from cellbench.stats import median_to_solve, middle_and_range, reach
 from cellbench.store.frames import JOB, measurements_frame, trials_frame
 
@@ -71,6 +72,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             when it was trained. `parity_error` and `compile_s` are of the measurement.
         stacked: Most seeds that were trained at once as one model.
         machine: The facts that must agree before two speeds are compared.
+        learning_rate: Of a grid, the one chosen on validation, of which the row's results are;
+            0 where each level's own was used.
+        rates_tried: All of that grid, rising.
+        window_decades: Decades of neighbouring rates that are about as good: at least so wide.
+        window_most_decades: It is less wide than this; None if it touches an edge of the grid.
         notes: What a reader must know to believe the row.
     """
 
@@ -127,6 +133,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     stacked: int = 1
     machine: str = ""
     machine_name: str = ""
+    learning_rate: float = 0.0
+    rates_tried: tuple[float, ...] = ()
+    window_decades: float | None = None
+    window_most_decades: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -153,6 +163,9 @@ MEASURED = (
 def make_rows(lines: Iterable[AnyLine], cells: Sequence[str] = ()) -> list[Row]:
     """Return a row for each job, and each machine that it was measured on.
 
+    A job that was trained at a grid of learning rates is a row of the one that is best on
+    validation; what was trained at the level's own rate besides is a row of its own.
+
     Args:
         lines: Of one or more journals.
         cells: Come first, in this order; then the others, by name.
@@ -165,7 +178,12 @@ def make_rows(lines: Iterable[AnyLine], cells: Sequence[str] = ()) -> list[Row]:
         raise NothingMeasuredError("There is no result to report; `cellbench run` makes some.")
     tried, measured = _by_job(trials_frame(lines)), _by_job(measurements_frame(lines))
     jobs = list(dict.fromkeys([*tried, *measured]))
-    rows = [row for job in jobs for row in _rows_of(tried.get(job, []), measured.get(job, []))]
+    rows = [
+        row
+        for job in jobs
+        for part in _apart(tried.get(job, []))
+        for row in _rows_of(part, measured.get(job, []))
+    ]
     places = {cell: place for place, cell in enumerate(cells)}
     rows.sort(key=lambda row: (places.get(row.cell, len(places)), row.cell))
     return _with_unique_ids(rows)
@@ -178,16 +196,27 @@ def tables(rows: Sequence[Row]) -> Iterator[list[Row]]:
         width = row.hidden if not row.match else 0
         built = (row.depth, row.block, row.dropout, row.bidirectional, row.match, row.budget)
         settings = (width, *built, row.budget_steps, row.device, row.dtype, row.checkpoint)
-        return (*_naturally(row.level), row.level_digest, *settings, row.machine)
+        return (*_naturally(row.level), row.level_digest, *settings)
 
-    machines = {group(row)[:-1]: row.machine for row in rows if row.machine}
+    stepped = sorted({(group(row), row.rates_tried) for row in rows if not _took_no_step(row)})
+    grids = dict(reversed(stepped))  # of several, the first: that of the level's own rate
+
+    def group_and_grid(row: Row) -> tuple[Any, ...]:
+        found = group(row)  # a row that no rate decides, of a baseline, joins those of a grid
+        return (*found, grids.get(found, ()) if _took_no_step(row) else row.rates_tried)
+
+    machines = {group_and_grid(row): row.machine for row in rows if row.machine}
 
     def group_or_only(row: Row) -> tuple[Any, ...]:
-        found = group(row)  # a row without a measurement joins those that have one
-        return found if row.machine else (*found[:-1], machines.get(found[:-1], ""))
+        found = group_and_grid(row)  # a row without a measurement joins those that have one
+        return (*found, row.machine or machines.get(found, ""))
 
     for _, members in groupby(sorted(rows, key=group_or_only), key=group_or_only):
         yield list(members)
+
+
+def _took_no_step(row: Row) -> bool:
+    return not row.trained and not row.failures
 
 
 def _naturally(level: str) -> tuple[str, str, int]:
@@ -204,11 +233,25 @@ def _by_job(frame: pd.DataFrame) -> dict[tuple[Any, ...], list[dict[Any, Any]]]:
     return {tuple(key): group.to_dict("records") for key, group in groups}
 
 
+def _apart(tried: list[dict[Any, Any]]) -> Iterator[list[dict[Any, Any]]]:
+    """Yield the trials at the level's own learning rate, and those at the rates of a grid."""
+    own = [trial for trial in tried if not trial["learning_rate"]]
+    grid = [trial for trial in tried if trial["learning_rate"]]
+    yield from [part for part in (own, grid) if part] or [[]]
+
+
 def _rows_of(tried: list[dict[Any, Any]], measured: list[dict[Any, Any]]) -> Iterator[Row]:
-    learned = _learned(tried)
+    choice = choose(tried) if tried and tried[0]["learning_rate"] else None
+    tried = choice.trials if choice else tried
+    learned = _learned(tried) | _chosen(choice)
     for found in measured or [{}]:
         source = found or tried[0]
-        notes = (*_trial_notes(tried), *_fallbacks(tried, found), *_measurement_notes(found))
+        notes = (
+            *(choice.notes if choice else ()),
+            *_trial_notes(tried),
+            *_fallbacks(tried, found),
+            *_measurement_notes(found),
+        )
         yield Row(
             id=f"{source['cell']} @ {source['level']}",
             **{name: source[name] for name in JOB},
@@ -216,6 +259,18 @@ def _rows_of(tried: list[dict[Any, Any]], measured: list[dict[Any, Any]]) -> Ite
             **(learned | {name: found[name] for name in MEASURED if found}),
             notes=notes,
         )
+
+
+def _chosen(choice: Choice | None) -> dict[str, Any]:
+    if choice is None:
+        return {}
+    found = choice.window
+    return {
+        "learning_rate": choice.rate,
+        "rates_tried": choice.rates,
+        "window_decades": found.decades if found else None,
+        "window_most_decades": found.most_decades if found and not found.is_open else None,
+    }
 
 
 def _learned(tried: list[dict[Any, Any]]) -> dict[str, Any]:
@@ -294,7 +349,7 @@ def _measurement_notes(found: dict[Any, Any]) -> Iterator[str]:
 
 def _with_unique_ids(rows: list[Row]) -> list[Row]:
     """Lengthen ids that stand for several rows by the settings in which these differ."""
-    for name in (*JOB[4:], "level_digest", "cell_source"):
+    for name in (*JOB[4:], "level_digest", "cell_source", "learning_rate"):
         counts = Counter(row.id for row in rows)
         kinds = {row.id: {getattr(r, name) for r in rows if r.id == row.id} for row in rows}
         rows = [

@@ -18,7 +18,13 @@ JOB = [
 
 
 def trials_frame(lines: Iterable[AnyLine]) -> pd.DataFrame:
-    """Return a row for each unit's newest trial, in the order the units were first tried."""
+    """Return a row for each unit's newest trial, in the order the units were first tried.
+
+    `learning_rate` is that of a grid, and 0 for the level's own; it is not in `JOB`, since a job
+    is measured once for all of its rates. `validation_skill` is that of the last look, None if it
+    was not finite or there was none: it says nothing of the test, and what is selected is
+    selected by it.
+    """
     return pd.DataFrame([_trial(trial) for trial in trials(lines)])
 
 
@@ -82,6 +88,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
     return {
         "unit_id": trial.unit_id,
         **_job(trial.cell, trial.cell_source, trial.level, trial.settings),
+        "learning_rate": trial.settings.learning_rate,
         "seed": trial.seed,
         "status": trial.status.value,
         "error": f"{trial.error.type}: {trial.error.message}" if trial.error else "",
@@ -89,6 +96,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "steps": trial.steps,
         "steps_to_solve": trial.steps_to_solve,
         "sequences_to_solve": trial.sequences_to_solve,
+        "validation_skill": _validation_skill(trial),
         "test_metric": trial.test_metric,
         "test_loss": trial.test_loss,
         "skill": trial.skill,
@@ -104,6 +112,15 @@ def _trial(trial: Trial) -> dict[str, Any]:
         "env": trial.env,
         "run_id": trial.run_id,
     }
+
+
+def _validation_skill(trial: Trial) -> float | None:
+    if not trial.curve:
+        return None
+    last, level = trial.curve[-1], trial.level
+    if last.metric is None or last.train_loss is None:  # either is enough to have diverged
+        return None
+    return (last.metric - level.trivial) / (level.perfect - level.trivial)
 
 
 def _measurement(found: Measurement) -> dict[str, Any]:

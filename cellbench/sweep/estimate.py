@@ -133,5 +133,5 @@ def length_of(task: Task) -> int:
 
 
 def _key(cell: str, source: str, level: Level, settings: Settings) -> Key:
-    """Return what decides the seconds of a step: all of a job but its number of steps."""
-    return cell, source, level.digest, replace(settings, steps=0)
+    """Return what decides the seconds of a step: all of a job but how many and how large."""
+    return cell, source, level.digest, replace(settings, steps=0, learning_rate=0.0)

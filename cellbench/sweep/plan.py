@@ -11,6 +11,7 @@ from itertools import product
 
 import msgspec
 import torch
+from msgspec.structs import replace
 
 from cellbench.catalog import Task
 from cellbench.cells.base import Cell
@@ -30,13 +31,17 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-LATER_SETTINGS = ("depth", "block", "dropout", "bidirectional", "match", "budget")
+LATER_SETTINGS = (
+    "depth", "block", "dropout", "bidirectional", "match", "budget", "learning_rate",
+)  # fmt: skip
 """Settings that not all journals have."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One cell on one level with one group of settings: what is measured once.
+    """One cell on one level with one group of settings.
+
+    What is measured is the job at the level's own learning rate, once for all rates: see `costed`.
 
     Attributes:
         spec: The cell and its options, or a baseline.
@@ -60,6 +65,13 @@ class Job:
             if settings[name] == usual[name]:
                 del settings[name]
         return digest(self.spec.text, self.spec.source_digest, self.task.digest, settings)
+
+    @cached_property
+    def costed(self) -> Job:
+        """The job that is measured in its place: what it costs does not depend on the rate."""
+        if not self.settings.learning_rate:
+            return self
+        return Job(self.spec, self.task, replace(self.settings, learning_rate=0.0))
 
     @property
     def is_baseline(self) -> bool:
@@ -142,14 +154,23 @@ class Plan:
     """All units and all measurements of one run.
 
     Attributes:
-        units: Seed by seed, so that a run cut short has something of every cell.
-        jobs: To be measured, in the order of the names given: those with a cell.
+        units: Seed by seed, and of a seed learning rate by learning rate, so that a run cut short
+            has something of every cell.
+        jobs: To be measured, in the order of the names given: those with a cell, at the level's
+            own rate.
         baselines: Those without.
     """
 
     units: tuple[Unit, ...]
     jobs: tuple[Job, ...]
     baselines: tuple[Job, ...] = ()
+
+    @property
+    def trained(self) -> tuple[Job, ...]:
+        """What the units are of, each once: with a grid, a job for each of its rates."""
+        found = {unit.job.key: unit.job for unit in self.units}
+        order = {job.key: place for place, job in enumerate((*self.jobs, *self.baselines))}
+        return tuple(sorted(found.values(), key=lambda job: order[job.costed.key]))
 
 
 def make_plan(
@@ -164,8 +185,9 @@ def make_plan(
     match: str = "",
     most_steps: int | None = None,
     time_limit_s: float | None = None,
+    learning_rates: Sequence[float] = (),
 ) -> Plan:
-    """Cross cells, levels and seeds.
+    """Cross cells, levels, learning rates and seeds.
 
     Args:
         hidden: Features of each cell's output; with `match`, of lstm's, whose budget all get.
@@ -175,6 +197,8 @@ def make_plan(
         match: What cells get alike, see `Settings`.
         most_steps: Cap on the training steps of each level's budget.
         time_limit_s: Most seconds of training a unit.
+        learning_rates: A grid, for every cell; without it, each level's own. Baselines, which
+            take no step, are in the plan once.
     """
     if network.bidirectional:
         for task in tasks:
@@ -195,15 +219,28 @@ def make_plan(
         if not match or isinstance(spec, BaselineSpec):
             return found
         width, budget = matched(match, network, spec, task, hidden)
-        return msgspec.structs.replace(found, hidden=width, match=match, budget=budget)
+        return replace(found, hidden=width, match=match, budget=budget)
 
     jobs = tuple(Job(spec, task, settings(task, spec)) for task, spec in product(tasks, cells))
-    units = tuple(Unit(job, seed, time_limit_s) for seed, job in product(seeds, jobs))
+    trained = _at_each_rate(jobs, learning_rates)
+    units = tuple(Unit(job, seed, time_limit_s) for seed, job in product(seeds, trained))
     return Plan(
         units,
         tuple(job for job in jobs if not job.is_baseline),
         tuple(job for job in jobs if job.is_baseline),
     )
+
+
+def _at_each_rate(jobs: Sequence[Job], rates: Sequence[float]) -> list[Job]:
+    """Return all jobs at the first rate, then at the next; a baseline once, as it is."""
+    if not rates:
+        return list(jobs)
+    baselines = [job for job in jobs if job.is_baseline]
+    return baselines + [
+        Job(job.spec, job.task, replace(job.settings, learning_rate=rate))
+        for rate, job in product(rates, jobs)
+        if not job.is_baseline
+    ]
 
 
 def check_asks_at_the_end(task: Task) -> None:
@@ -236,8 +273,8 @@ def missing_units(plan: Plan, lines: Iterable[AnyLine]) -> list[Unit]:
 
 
 def measurement_id(job: Job, env: str) -> str:
-    """Digest of cell, its source, level, settings and environment."""
-    return digest(job.key, env)
+    """Digest of cell, its source, level, settings but for the rate, and environment."""
+    return digest(job.costed.key, env)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,8 @@ class Shared(Room):
     def end(self, stack: Stack, peak_bytes: int | None) -> None:
         self._granted.pop(_name(stack), None)
         if peak_bytes is not None:
-            each = math.ceil(peak_bytes / len(stack.units))
-            self._peaks[stack.job.key] = max(each, self._peaks.get(stack.job.key, 0))
+            each, key = math.ceil(peak_bytes / len(stack.units)), stack.job.costed.key
+            self._peaks[key] = max(each, self._peaks.get(key, 0))
 
     def ran_out(self, stack: Stack) -> None:
         self._needs_all |= {unit.unit_id for unit in stack.units}
@@ -119,9 +119,10 @@ class Shared(Room):
     def _wanted(self, stack: Stack) -> int:
         if any(unit.unit_id in self._needs_all for unit in stack.units):
             return self._size_bytes
-        if stack.job.key not in self._peaks:
+        key = stack.job.costed.key
+        if key not in self._peaks:
             return self._share_bytes
-        tensors = MARGIN * self._peaks[stack.job.key] * len(stack.units)
+        tensors = MARGIN * self._peaks[key] * len(stack.units)
         return min(CONTEXT_BYTES + math.ceil(tensors), self._size_bytes)
 
 

@@ -88,6 +88,6 @@ def make_schedule(
         stacks=tuple(in_order(stacks, estimates.training_s, begun)),
         jobs=tuple(jobs),
         workers=max(1, min(workers, len(stacks))),
-        step_s={job.key: estimates.step_s(job) for job in (*plan.jobs, *plan.baselines)},
+        step_s={job.key: estimates.step_s(job) for job in plan.trained},
         measuring_s={job.key: estimates.measuring_s(job) for job in plan.jobs},
     )

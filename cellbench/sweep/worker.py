@@ -69,6 +69,7 @@ def run_stack(
         steps=job.settings.steps,
         clock=perf_counter,
         time_limit_s=stack.units[0].time_limit_s,
+        learning_rate=job.settings.learning_rate,
         look=look,
     ):
         keep(_trial(units[seed], learned, started_at))
@@ -89,6 +90,7 @@ def run_trial(
             steps=unit.job.settings.steps,
             clock=perf_counter,
             time_limit_s=unit.time_limit_s,
+            learning_rate=unit.job.settings.learning_rate,
             look=look,
         )
     except Exception as error:  # noqa: BLE001 -- whatever a cell does is a row

@@ -29,6 +29,7 @@ def train(
     steps: int,
     clock: Clock,
     time_limit_s: float | None = None,
+    learning_rate: float = 0.0,
     look: Look = lambda _: None,
     recorder: Recorder = recorder,
 ) -> Learned:
@@ -44,11 +45,12 @@ def train(
         steps: Most training steps.
         clock: Tests pass one that ticks by itself.
         time_limit_s: Most seconds of training; None for no limit.
+        learning_rate: Of the optimiser; 0 for the level's own.
         look: Told of every look at validation.
         recorder: What records training steps, to repeat them; by default CUDA graphs, on CUDA.
     """
-    budget = task.budget
-    trainer = Trainer(model, learning_rate=budget.learning_rate, clip=budget.clip)
+    clip, rate = task.budget.clip, learning_rate or task.budget.learning_rate
+    trainer = Trainer(model, learning_rate=rate, clip=clip)
     plain = PlainCrew(trainer, task, seed, steps=steps, clock=clock)
     course = Course(
         fastest(plain, recorder),

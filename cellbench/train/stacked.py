@@ -26,6 +26,7 @@ def train_stack(
     steps: int,
     clock: Clock,
     time_limit_s: float | None = None,
+    learning_rate: float = 0.0,
     look: SeedLook = lambda _, __: None,
     recorder: Recorder = recorder,
 ) -> Iterator[tuple[int, Learned]]:
@@ -43,6 +44,7 @@ def train_stack(
         clock: Tests pass one that ticks by itself.
         time_limit_s: Most seconds of training that fall to a seed; None for no limit. Of n seeds
             still on their way, 1/n of the time falls to each.
+        learning_rate: Of the optimiser; 0 for the level's own.
         look: Told of every look at validation, and of which seed it was.
         recorder: What records training steps, to repeat them; by default CUDA graphs, on CUDA.
 
@@ -53,8 +55,8 @@ def train_stack(
         StackingError: The cell cannot be stacked; raised before any training.
     """
     stack = StackedModel(models)
-    budget = task.budget
-    trainer = StackedTrainer(stack, learning_rate=budget.learning_rate, clip=budget.clip)
+    clip, rate = task.budget.clip, learning_rate or task.budget.learning_rate
+    trainer = StackedTrainer(stack, learning_rate=rate, clip=clip)
     plain = StackedCrew(trainer, task, seeds, models, steps=steps, clock=clock)
     course = Course(
         fastest(plain, recorder),

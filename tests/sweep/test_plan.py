@@ -11,8 +11,10 @@ from records import trial
 
 from cellbench.catalog import find_task
 from cellbench.plugins import parse_cell
-from cellbench.record import Status
-from cellbench.sweep.plan import make_plan, measurement_id, missing_units
+from cellbench.record import Measurement, Status, Trial
+from cellbench.store.folder import read_lines
+from cellbench.sweep.plan import Job, Unit, make_plan, measurement_id, missing_units
+from cellbench.train.baselines import parse_subject
 
 TOYS = str(Path(__file__).parent.parent / "toy_cells.py")
 TINY = find_task("copying/tiny")
@@ -50,6 +52,7 @@ def test_a_unit_is_named_by_what_decides_its_result() -> None:
         plan(cells=["lstm"], seeds=[0], device="cuda"),
         plan(cells=["lstm"], seeds=[0], most_steps=10),
         plan(cells=["lstm"], seeds=[0], tasks=[harder]),
+        plan(cells=["lstm"], seeds=[0], learning_rates=[TINY.budget.learning_rate, 1.0]),
     ]
     ids = {other.units[0].unit_id for other in others}
 
@@ -93,3 +96,68 @@ def test_a_measurement_belongs_to_one_environment() -> None:
     job = plan().jobs[0]
 
     assert measurement_id(job, "a") != measurement_id(job, "b")
+
+
+RATES = (1e-3, 1e-2)
+
+
+def test_a_grid_is_every_cell_at_every_rate_and_one_measurement() -> None:
+    found = plan(learning_rates=RATES)
+    names = [(u.seed, u.job.settings.learning_rate, u.job.spec.text) for u in found.units]
+
+    assert names[:5] == [
+        (0, 1e-3, "lstm"), (0, 1e-3, "gru"), (0, 1e-2, "lstm"), (0, 1e-2, "gru"), (1, 1e-3, "lstm"),
+    ]  # fmt: skip
+    assert len({unit.unit_id for unit in found.units}) == len(names) == 8
+    assert found.jobs == plan().jobs, "what they cost does not depend on the rate"
+    assert [(j.spec.text, j.settings.learning_rate) for j in found.trained] == [
+        ("lstm", 1e-3), ("lstm", 1e-2), ("gru", 1e-3), ("gru", 1e-2),
+    ]  # fmt: skip
+
+
+def test_a_measurement_is_of_all_rates() -> None:
+    found = plan(cells=["lstm"], learning_rates=RATES)
+
+    assert {measurement_id(job, "env") for job in found.trained} == {
+        measurement_id(plan(cells=["lstm"]).jobs[0], "env")
+    }
+    assert {job.costed for job in found.trained} == set(found.jobs)
+
+
+def test_a_baseline_takes_no_step_and_is_in_a_grid_once() -> None:
+    given = {"hidden": 16, "device": "cpu", "learning_rates": RATES}
+    subjects = [parse_cell("lstm"), parse_subject("position")]
+    found = make_plan(subjects, [TINY], [0], **given)
+
+    assert [(u.job.spec.text, u.job.settings.learning_rate) for u in found.units] == [
+        ("position", 0.0), ("lstm", 1e-3), ("lstm", 1e-2),
+    ]  # fmt: skip
+    assert [job.spec.text for job in found.trained] == ["lstm", "lstm", "position"]
+
+
+def test_only_the_rates_that_are_new_are_missing() -> None:
+    before = plan(learning_rates=RATES)
+    found = plan(learning_rates=(1e-4, *RATES))
+    missing = missing_units(found, [of(unit) for unit in before.units])
+
+    assert {unit.job.settings.learning_rate for unit in missing} == {1e-4}
+    assert len(missing) == 4
+
+
+@pytest.mark.parametrize("journal", ["first-light", "every-cell", "classic"])
+def test_units_and_measurements_of_journals_keep_their_ids(journal) -> None:
+    """Recomputed from what each record says of itself, by the rules of today."""
+    lines = read_lines(Path(__file__).parents[2] / "results" / journal)
+    lstm, checked = parse_cell("lstm"), 0
+    for line in lines:
+        if not isinstance(line, Trial | Measurement):
+            continue
+        spec = dataclasses.replace(lstm, text=line.cell, source_digest=line.cell_source)
+        job = Job(spec, dataclasses.replace(TINY, digest=line.level.digest), line.settings)
+        if isinstance(line, Trial):
+            assert Unit(job, line.seed).unit_id == line.unit_id
+        else:
+            assert measurement_id(job, line.env) == line.measurement_id
+        checked += 1
+
+    assert checked > 30

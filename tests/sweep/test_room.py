@@ -22,11 +22,14 @@ SIZE = 95 * GIB
 OOM = Failure(type="OutOfMemoryError", message="no")
 
 
-def stacks(*cells: str, seeds: int = 1) -> list[Stack]:
-    """Return a stack of every cell."""
+def stacks(*cells: str, seeds: int = 1, rates=()) -> list[Stack]:
+    """Return a stack of every cell, at every learning rate."""
     specs = [parse_cell(cell) for cell in cells]
-    found = make_plan(specs, [find_task("copying/tiny")], range(seeds), hidden=8, device="cuda")
-    return [Stack(tuple(u for u in found.units if u.job is job)) for job in found.jobs]
+    found = make_plan(
+        specs, [find_task("copying/tiny")], range(seeds),
+        hidden=8, device="cuda", learning_rates=rates,
+    )  # fmt: skip
+    return [Stack(tuple(u for u in found.units if u.job is job)) for job in found.trained]
 
 
 def test_without_bounds_everybody_may_have_all() -> None:
@@ -59,6 +62,15 @@ def test_what_comes_later_gets_what_one_of_its_job_took() -> None:
 
     assert room.ask(small).most_bytes == CONTEXT_BYTES + int(MARGIN * 2 * GIB)
     assert room.ask(big).most_bytes == SIZE // 2
+
+
+def test_what_one_took_at_another_learning_rate_is_what_it_takes() -> None:
+    slow, fast = stacks("lstm", rates=(1e-3, 1e-2))
+    room = Shared(FREE, 2)
+    room.ask(slow)
+    room.end(slow, GIB)
+
+    assert room.ask(fast).most_bytes == CONTEXT_BYTES + int(MARGIN * GIB)
 
 
 def test_a_bigger_stack_of_the_same_job_gets_more() -> None:

@@ -161,7 +161,7 @@ def test_small_steps_get_one_thread_and_big_ones_those_that_are_idle(monkeypatch
     assert threads_each(big, "cuda:0", workers=2) == 1
 
 
-def test_every_setting_of_a_job_decides_how_long_a_step_takes_but_the_number_of_steps() -> None:
+def test_every_setting_of_a_job_decides_how_long_a_step_takes_but_how_many_and_how_large() -> None:
     """A new setting is a new duration; whoever adds one need not think of estimates."""
     found = plan("lstm")
     (job,) = found.jobs
@@ -170,8 +170,23 @@ def test_every_setting_of_a_job_decides_how_long_a_step_takes_but_the_number_of_
     changed |= {"checkpoint": True, "depth": 2, "block": "residual", "dropout": 0.1}
     changed |= {"bidirectional": True, "match": "params", "budget": 9}
 
-    assert set(changed) | {"steps"} == set(Settings.__struct_fields__)
+    assert set(changed) | {"steps", "learning_rate"} == set(Settings.__struct_fields__)
     for name, value in changed.items():
         other = replace(tried, settings=replace(job.settings, **{name: value}))
 
         assert Estimates([other]).step_s(job) == reckoned_step_s(job), name
+    faster = replace(tried, settings=replace(job.settings, learning_rate=0.1))
+
+    assert Estimates([faster]).step_s(job) == 0.1
+
+
+def test_a_grid_is_estimated_at_every_rate_and_begun_at_none_that_is_new() -> None:
+    found = plan("lstm", most_steps=100, seeds=2, learning_rates=(1e-3, 1e-2))
+    lines = [measurement_of(found.jobs[0], 0.25), trial_of(found.units[0], steps=0)]
+    schedule = schedule_of(found, lines, most=1)
+    rates = [stack.job.settings.learning_rate for stack in schedule.stacks]
+
+    assert set(schedule.step_s.values()) == {0.25}
+    assert set(schedule.step_s) == {job.key for job in found.trained}
+    assert rates[0] == 1e-2, "the other has a trial from before"
+    assert schedule.jobs == (), "it was measured"

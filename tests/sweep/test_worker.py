@@ -14,8 +14,8 @@ from cellbench.plugins import parse_cell
 from cellbench.record import Status
 from cellbench.sweep import worker
 from cellbench.sweep.costs import operations_per_step, state_bytes
-from cellbench.sweep.plan import make_plan
-from cellbench.sweep.worker import run_measurement, run_trial
+from cellbench.sweep.plan import Stack, make_plan
+from cellbench.sweep.worker import run_measurement, run_stack, run_trial
 from cellbench.unroll import Carrier, Way
 
 CPU = torch.device("cpu")
@@ -200,3 +200,21 @@ def test_sizes_are_of_one_sequence_whatever_the_batch() -> None:
 
     assert operations_per_step(cell, x) == 2 * 3 * 3 * (2 + 3)
     assert state_bytes(cell, x) == 3 * 4
+
+
+def test_a_trial_of_a_grid_is_trained_at_its_rate_alone_and_in_a_stack() -> None:
+    """A rate at which it diverges says so; the level's own does not."""
+    for seeds in ([0], [0, 1]):
+        found = make_plan(
+            [parse_cell(f"{TOYS}:Plain")], [find_task("copying/tiny")], seeds,
+            hidden=16, device="cpu", most_steps=60, learning_rates=[1e-3, 1e38],
+        )  # fmt: skip
+        for job in found.trained:
+            kept = []
+            units = tuple(unit for unit in found.units if unit.job is job)
+            run_stack(Stack(units), CPU, look=lambda *_: None, keep=kept.append)
+            ended = {Status.OK} if job.settings.learning_rate < 1 else {Status.DIVERGED}
+
+            assert {trial.status for trial in kept} == ended
+            assert {trial.settings.learning_rate for trial in kept} == {job.settings.learning_rate}
+            assert {trial.stacked for trial in kept} == {len(seeds)}

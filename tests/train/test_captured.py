@@ -256,3 +256,14 @@ def test_pages_are_the_batches_of_training(first) -> None:
             assert torch.equal(found.inputs, right.inputs)
             assert torch.equal(found.targets, right.targets)
             assert torch.equal(found.trained, right.trained)
+
+
+def test_a_replayed_step_has_the_learning_rate_that_was_asked_for(graphs) -> None:
+    given = {"learning_rate": 0.05, "carrier": Carrier()}
+    found = alone(CELLS["lstm"], TOKENS, 3, recorder=lambda _: graphs, **given)
+
+    assert found.how.captured
+    assert_same(found, alone(CELLS["lstm"], TOKENS, 3, **given))
+    assert_same(
+        together(CELLS["lstm"], TOKENS, (1, 3), recorder=lambda _: TapeGraphs(), **given)[3], found
+    )

@@ -338,3 +338,13 @@ def test_dropout_differs_between_the_seeds_of_a_stack() -> None:
     first, second = STEPWISE(stack.eval(), x)[0].unbind(1)
 
     torch.testing.assert_close(first, second)
+
+
+def test_a_learning_rate_is_that_of_the_optimiser_whatever_the_level_says() -> None:
+    faster = small("copying/tiny", learning_rate=0.05)
+    right = alone(Plain, faster, 3)
+
+    assert_same(alone(Plain, TOKENS, 3, learning_rate=0.05), right)
+    assert_same(together(Plain, TOKENS, (1, 3), learning_rate=0.05)[3], right)
+    with pytest.raises(AssertionError):
+        assert_same(alone(Plain, TOKENS, 3), right)
