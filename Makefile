@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NO_SKIPS := CELLBENCH_PARITY=required
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: demo test test-parity check pages mutations bench gpu clean help
+.PHONY: demo test test-parity check gate pages mutations bench gpu clean help
 
 help:            ## Say what there is
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -19,6 +19,9 @@ test: $(VENV)/.ready-to-develop  ## Run all tests
 
 test-parity: $(VENV)/.ready-to-develop  ## Hold every cell to implementations of other projects
 	$(NO_SKIPS) $(BIN)/python -m pytest -q -n auto --dist worksteal tests/cells
+
+gate: $(VENV)/.ready-to-develop  ## Is anything slower, larger, or worse at learning than the commit in .ci/base?
+	.ci/gate
 
 pages: $(VENV)/.ready-to-develop  ## Write docs/cells.md, docs/tasks.md, and how near cells came to others
 	$(NO_SKIPS) $(BIN)/python tests/record_parity.py
@@ -43,6 +46,7 @@ gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),$(VENV)/.ready-to-develop)  ## W
 	$(GPU_PYTHON) -m pytest -q -rs tests/generators tests/cells tests/measure tests/unroll tests/train/test_training_on_cuda.py tests/test_contract.py
 	$(GPU_PYTHON) -m pytest benchmarks/bench_gpu.py benchmarks/bench_stack.py benchmarks/bench_scans.py -k "gpu or cudnn or replayed" -o python_files='bench_*.py' -o addopts= -p no:xdist -q -s
 	$(GPU_PYTHON) -m cellbench perf --device cuda --cells lstm,hyperlstm,min_gru --time 128,512 --batch 64 --hidden 128 --output results/local-gpu-perf
+	$(GPU_PYTHON) -m cellbench gate --device cuda --base "$$(cat .ci/base)" --output results/local-gpu-gate
 	$(GPU_PYTHON) -m cellbench run --device cuda --cells lstm,gru,hyperlstm,lstmn,min_gru --output results/local-gpu
 
 clean:           ## Remove what the targets above made, results excepted

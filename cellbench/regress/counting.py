@@ -168,7 +168,7 @@ def _graph(cell: Cell, x: Tensor) -> dict[str, float]:
         (p_t,) = slices(cell.project(x[:1]))
         found = explain(cell.step)(p_t, cell.initial_state(x.shape[1]))
     reset()
-    return {"graphs": found.graph_count, "graph_breaks": found.graph_break_count}
+    return {"graphs": found.graph_count, "graph_breaks": len(found.break_reasons)}
 
 
 def _compiles(cell: Cell, x: Tensor) -> str:

@@ -34,8 +34,11 @@ ROUNDING = 1e-9
 """Largest difference of two outputs in float64, relative to the largest, that is no change of what
 is computed: sums in another order."""
 
-GONE = {"UnknownNameError", "ModuleNotFoundError"}
+GONE = ("UnknownNameError", "ModuleNotFoundError")
 """Errors that say a cell is not there any more."""
+
+LOADING = "loading.py"
+"""Where a class or a file that is not there is missed."""
 
 
 def judge_facts(base: Facts, head: Facts) -> Iterator[Finding]:
@@ -47,7 +50,7 @@ def judge_facts(base: Facts, head: Facts) -> Iterator[Finding]:
         yield Finding(cell=cell, metric="cell", kind=Kind.EXACT, verdict=verdict, detail=detail)
         return
     if head.error is not None:
-        gone = head.error.type in GONE or "there is no file" in head.error.message.lower()
+        gone = head.error.type in GONE or head.error.where.startswith(LOADING)
         verdict = Verdict.MISSING if gone else Verdict.FAILED
         yield Finding(
             cell=cell, metric="cell", kind=Kind.EXACT, verdict=verdict, detail=_told(head)

@@ -33,7 +33,7 @@ class FakeArm:
     skills: dict[str, float] = field(default_factory=dict)
     closed: bool = False
 
-    def ask(self, order, limit_s):  # noqa: ARG002
+    def ask(self, order, limit_s):
         cell, do = order["cell"], order["do"]
         if (do, cell) in self.broken:
             return {"error": self.broken[do, cell]}

@@ -20,7 +20,9 @@ def git(here, *arguments):
     names = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     done = subprocess.run(
         ["git", "-C", str(here), *names, *arguments],  # noqa: S607
-        check=True, capture_output=True, text=True
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
