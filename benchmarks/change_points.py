@@ -36,7 +36,7 @@ STEPS = (0.05, 0.1, 0.2)
 PLACES = ((20, 10), (20, 5), (40, 20), (40, 5), (100, 50), (100, 5))
 """Length, and values after the step."""
 
-DETECTION_SERIES = 200
+DETECTION_SERIES = 100
 
 
 def noise(kind: str, number: int, length: int, random: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -79,6 +80,25 @@ def test_a_split_is_the_same_with_another_seed() -> None:
     assert {divergent_split(values, 2, np.random.default_rng(n)) for n in range(5)} == {20}
 
 
+def test_independent_noise_of_any_distribution_is_hardly_ever_split() -> None:
+    random = np.random.default_rng(40)
+    heavy = random.standard_t(2, (400, 25))
+    found = [divergent_split(one, 2, np.random.default_rng(0)) for one in heavy]
+
+    assert sum(split is not None for split in found) <= 1
+
+
+def test_a_split_that_is_no_step_is_dropped_beside_one_that_is() -> None:
+    """The spread grows at 120: E-divisive splits there too, whatever size is asked."""
+    logs = np.concatenate([0.005 * noise(41, 60), 0.3 + 0.005 * noise(42, 60)])
+    logs = np.concatenate([logs, 0.3 + 0.1 * noise(43, 60)])
+    after = divergent_split(logs[60:], 2, np.random.default_rng(0))
+    found = change_points(np.exp(logs), Rules(magnitude=0.0))
+
+    assert after == pytest.approx(60, abs=5)
+    assert [one.at for one in found] == [60]
+
+
 def test_step_sizes_are_students_t() -> None:
     values = noise(5, 12)
     wanted = [abs(scipy.stats.ttest_ind(values[:t], values[t:]).statistic) for t in range(2, 11)]
@@ -96,6 +116,16 @@ def test_correlation_beside_the_best_step_is_not_biased(rho) -> None:
     found = [correlation(one, 2 + int(step_sizes(one[None], 2).argmax())) for one in series]
 
     assert np.mean(found) == pytest.approx(rho, abs=0.06)
+
+
+def test_correlation_is_of_pairs_within_the_parts() -> None:
+    values, split = noise(44, 24), 10
+    parts = [part - part.mean() for part in (values[:split], values[split:])]
+    pairs = sum(a * b for part in parts for a, b in itertools.pairwise(part))
+    plain = pairs / sum(a * a for part in parts for a in part)
+
+    assert plain > 0, "or it would be taken for 0"
+    assert correlation(values, split) == pytest.approx((plain + 3.3 / 24) / (1 - 9 / 24))
 
 
 def test_a_step_is_no_correlation() -> None:
