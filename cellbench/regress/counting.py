@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -70,7 +71,10 @@ def _outputs(cell: Cell) -> list[float]:
     gradients = torch.autograd.grad(y, asked, weights, allow_unused=True)
     norms = [0.0 if g is None else float(g.norm()) for g in gradients]
     double.train()
-    return [*y.detach().flatten().tolist(), *norms]
+    found = [*y.detach().flatten().tolist(), *norms]
+    if not all(map(math.isfinite, found)):
+        raise ArithmeticError("an output or a gradient on plain inputs is not finite")
+    return found
 
 
 def _operations(cell: Cell, x: Tensor) -> dict[str, float]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from cellbench.errors import IncomparableError, NothingMeasuredError, OptionError
 from cellbench.measure.environment import load_average
@@ -25,6 +25,8 @@ from cellbench.verdicts import Facts, Finding, GateLine, Kind, Launch, Stage, Ve
 
 COUNT_LIMIT_S = 300.0
 LEARN_LIMIT_S = 900.0
+
+T = TypeVar("T")
 
 Start = Callable[[str, random.Random], tuple[Arm, dict[str, Any]]]
 """Start a fresh process of "base" or "head"; return it, and its greeting."""
@@ -88,9 +90,8 @@ class Gate:
         self.say("counting: parameters, operations, bytes, graphs, outputs")
         with contextlib.ExitStack() as stack:
             arms = self._start(stack)
-            with ThreadPoolExecutor(len(arms)) as pool:
-                found = pool.map(self._count, arms.keys(), arms.values())
-                self.facts = {facts[0].side: {f.cell: f for f in facts} for facts in found}
+            found = _at_once(arms, self._count)
+            self.facts = {side: {f.cell: f for f in facts} for side, facts in found.items()}
             self._refuse_unknown()
             if len(arms) > 1:
                 self._learn(arms)
@@ -265,9 +266,7 @@ class Gate:
                 continue
             self.say(f"training {cell} on {level}, {len(self.plan.seeds)} seeds a side")
             order = self._lesson("learn", cell)
-            with ThreadPoolExecutor(len(arms)) as pool:
-                answers = list(pool.map(partial(_ask, order), arms.values()))
-            for side, answer in zip(arms, answers, strict=True):
+            for side, answer in _at_once(arms, partial(_ask, order)).items():
                 self.facts[side][cell] = _with_lesson(self.facts[side][cell], level, answer)
 
     def _lesson(self, do: str, cell: str) -> dict[str, Any]:
@@ -287,7 +286,18 @@ class Gate:
         return self._due_s is not None and self.clock() > self._due_s
 
 
-def _ask(order: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
+def _at_once(arms: Mapping[str, Arm], call: Callable[[str, Arm], T]) -> dict[str, T]:
+    """Call for both sides at once. Whatever ends it, Ctrl-C too, ends the processes first."""
+    with ThreadPoolExecutor(len(arms)) as pool:
+        try:
+            return dict(zip(arms, pool.map(call, arms.keys(), arms.values()), strict=True))
+        except BaseException:  # else the pool would wait for answers that nobody wants any more
+            for arm in arms.values():
+                arm.close()
+            raise
+
+
+def _ask(order: Mapping[str, Any], _: str, arm: Arm) -> dict[str, Any]:
     return arm.ask(order, LEARN_LIMIT_S)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def _losses(job: Job, seed: int, device: torch.device, steps: int) -> list[float
         index = torch.arange(budget.batch, device=device) + step * budget.batch
         question = draw(job.task.generator, stream, index)
         found.append(float(trainer.step(question)))
-    return [loss if loss == loss else -1.0 for loss in found]  # noqa: PLR0124 -- JSON has no NaN
+    return [loss if math.isfinite(loss) else -1.0 for loss in found]  # JSON has no NaN
 
 
 def learned(

@@ -62,7 +62,7 @@ class Process:
         with theirs, uninterrupted():
             self._process = subprocess.Popen(  # noqa: S603 -- our own interpreter and file
                 [sys.executable, "-P", str(ARM), str(theirs.fileno()), str(log.absolute())],
-                cwd=tree.folder,
+                cwd=tree.place,
                 env=_environment(tree, order),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

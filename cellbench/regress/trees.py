@@ -22,12 +22,20 @@ class Tree:
     """The files of one side.
 
     Attributes:
-        folder: Their root; a cell `FILE.py:CLASS` is looked for from there.
+        folder: Their root.
         commit: What they are; with "+" behind it where files have been changed since.
+        inside: Where in it the user stands; a cell `FILE.py:CLASS` is looked for from there.
     """
 
     folder: Path
     commit: str
+    inside: Path = Path()
+
+    @property
+    def place(self) -> Path:
+        """The folder to work in; the root if there was no such folder yet."""
+        found = self.folder / self.inside
+        return found if found.is_dir() else self.folder
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -49,7 +57,12 @@ def working_tree(here: Path) -> Tree:
     """
     root = Path(_git(here, "rev-parse", "--show-toplevel"))
     changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return Tree(root, _git(root, "rev-parse", "HEAD") + "+" * bool(changed))
+    commit = _git(root, "rev-parse", "HEAD") + "+" * bool(changed)
+    return Tree(root, commit, _inside(here))
+
+
+def _inside(here: Path) -> Path:
+    return Path(_git(here, "rev-parse", "--show-prefix"))
 
 
 def merge_base(here: Path, base: str, head: str = "HEAD") -> str:
@@ -73,7 +86,7 @@ def checked_out(here: Path, commit: str) -> Iterator[Tree]:
     try:
         _git(here, "worktree", "add", "--detach", "--quiet", str(tree), commit)
         _link_packages(tree)
-        yield Tree(tree, commit)
+        yield Tree(tree, commit, _inside(here))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(NothingMeasuredError):

@@ -216,3 +216,29 @@ def test_a_time_limit_ends_it_early_but_not_below_five_launches() -> None:
     made.run()
 
     assert len(made.launches[Stage.FIRST]) == 5
+
+
+def test_ctrl_c_while_both_sides_count_ends_both_at_once() -> None:
+    arms = []
+    made = gate(plan(), {})
+    start = made.start
+
+    def waiting(side, order):
+        arm, greeting = start(side, order)
+        arms.append(arm)
+
+        def ask(*_):
+            if side == "base":
+                raise KeyboardInterrupt
+            while not arm.closed:  # as a process that has not answered yet
+                pass
+            return {"error": {"type": "WorkerDied", "message": "killed", "where": ""}}
+
+        arm.ask = ask
+        return arm, greeting
+
+    made.start = waiting
+    with pytest.raises(KeyboardInterrupt):
+        made.run()
+
+    assert [arm.closed for arm in arms] == [True, True]

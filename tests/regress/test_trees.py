@@ -65,6 +65,18 @@ def test_a_tree_is_checked_out_beside_and_cleared_away(repository) -> None:
     assert (repository / "cell.py").read_text() == "2"
 
 
+def test_one_stands_in_the_same_folder_of_both_trees(repository) -> None:
+    first = git(repository, "rev-parse", "HEAD")
+    (repository / "sub").mkdir()
+    second = change(repository, "x", "sub/cell.py")
+    with checked_out(repository / "sub", second) as tree:
+        assert (tree.place / "cell.py").read_text() == "x"
+    with checked_out(repository / "sub", first) as tree:
+        assert tree.place == tree.folder
+
+    assert working_tree(repository / "sub").place == repository / "sub"
+
+
 def test_changed_files_make_a_tree_dirty(repository) -> None:
     assert not working_tree(repository).is_dirty
 
