@@ -18,12 +18,13 @@ import tempfile
 from pathlib import Path
 
 from cellbench.regress.calibration import logs_of, regressions, whole_rows
-from cellbench.regress.gate import Gate, now
+from cellbench.regress.gate import Gate
 from cellbench.regress.judge import control_moved, judge_times
 from cellbench.regress.plan import CELLS, GatePlan
 from cellbench.regress.sides import starter
 from cellbench.regress.trees import working_tree
 from cellbench.store.journal import Journal
+from cellbench.sweep.worker import now
 from cellbench.verdicts import GateLine, Launch, Stage
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,12 @@ from cellbench.cli.gating import (
 from cellbench.errors import NothingMeasuredError
 from cellbench.regress.calibration import calibrate as resample
 from cellbench.regress.calibration import save_calibration
-from cellbench.regress.gate import Gate, now
-from cellbench.regress.sides import starter
+from cellbench.regress.sides import open_gate
 from cellbench.regress.trees import working_tree
 from cellbench.report.gate_numbers import percent
 from cellbench.store.folder import Folder
-from cellbench.store.journal import Journal
-from cellbench.verdicts import Calibration, GateLine, Stage
+from cellbench.sweep.worker import now
+from cellbench.verdicts import Calibration, Stage
 
 
 def calibrate(given: dict[str, Any], *, pairs: int, margin: str) -> None:
@@ -36,17 +34,9 @@ def calibrate(given: dict[str, Any], *, pairs: int, margin: str) -> None:
     Folder(asked.output).check_writable()
     tree = working_tree(Path.cwd())
     trees = {"base": tree, "head": tree}
-    journal: Journal = Journal(asked.output / f"{name}.jsonl", kind=GateLine)
+    repeated = dataclasses.replace(plan, launches=pairs, level="")
     with stopped_by_ctrl_c(asked.output):
-        found = Gate(
-            plan=dataclasses.replace(plan, launches=pairs, level=""),
-            start=starter(trees, plan, asked.output / "logs" / name),
-            keep=journal.append,
-            run_id=name,
-            commits=dict.fromkeys(trees, tree.commit),
-            order=random.Random(name),  # noqa: S311 -- only an order
-            say=progress(quiet=asked.quiet),
-        )
+        found = open_gate(repeated, trees, asked.output, name, progress(quiet=asked.quiet))
         found.time(Stage.FIRST, [(cell, m) for cell in plan.cells for m in plan.metrics])
     launches = found.launches[Stage.FIRST]
     if found.environment is None or found.failed:

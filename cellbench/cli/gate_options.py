@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from cellbench.cli.options import device_option
+from cellbench.regress.plan import CELLS, CONTROL
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OPTIONS = (
-    click.option("--cells", default="lstm,gru,hyperlstm,lstmn,min_gru,rnn", show_default=True),
+    click.option("--cells", default=CELLS, show_default=True),
     click.option(
-        "--control", default="torch.nn:LSTM", show_default=True,
+        "--control", default=CONTROL, show_default=True,
         help='What is the same on both sides; "" for nothing.',
     ),
     click.option(

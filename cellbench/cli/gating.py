@@ -6,12 +6,10 @@ import contextlib
 import datetime
 import math
 import os
-import random
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,17 +20,16 @@ from cellbench.errors import Exit, NothingMeasuredError, OptionError
 from cellbench.plugins import split_cells
 from cellbench.record import Sizes
 from cellbench.regress.calibration import calibration_for, read_calibrations
-from cellbench.regress.gate import Gate, Say
+from cellbench.regress.gate import Say
 from cellbench.regress.plan import METRICS, GatePlan
-from cellbench.regress.sides import Ask, run_gate, starter
+from cellbench.regress.sides import Ask, open_gate, run_gate
 from cellbench.regress.stored import read_stored, save
 from cellbench.regress.trees import Tree, checked_out, merge_base, working_tree
 from cellbench.report.gate_data import to_json
 from cellbench.report.gate_markdown import to_markdown
 from cellbench.report.gate_terminal import print_gate
 from cellbench.store.folder import Folder
-from cellbench.store.journal import Journal
-from cellbench.verdicts import Calibration, GateLine, GateReport, Stage
+from cellbench.verdicts import Calibration, GateReport, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +128,8 @@ def _store(asked: Asked, plan: GatePlan, head: Tree, path: Path) -> int:
     """Measure head alone, and write a baseline."""
     if head.is_dirty:
         raise OptionError("A baseline is made of a commit; commit or stash what was changed first.")
-    name = run_id()
-    journal: Journal = Journal(asked.output / f"{name}.jsonl", kind=GateLine)
-    found = Gate(
-        plan=plan,
-        start=starter({"head": head}, plan, asked.output / "logs" / name),
-        keep=journal.append,
-        run_id=name,
-        commits={"head": head.commit},
-        order=random.Random(name),  # noqa: S311 -- only an order
-        say=progress(quiet=asked.quiet),
-    )
+    say = progress(quiet=asked.quiet)
+    found = open_gate(plan, {"head": head}, asked.output, run_id(), say)
     found.count()
     keys = found.timeable()
     if not keys:
@@ -165,15 +153,14 @@ def make_plan(asked: Asked, calibrations: list[Calibration]) -> GatePlan:
     if asked.level:
         find_task(asked.level)
     plan = shared_plan(asked)
-    floors = _floors(plan, calibrations)
-    return GatePlan(
-        **shared_settings(asked),
+    return replace(
+        plan,
         margin=parse_share("--margin", asked.margin),
         level=asked.level,
         seeds=parse_seeds(asked.seeds),
         accepted=frozenset(_accepted(text) for text in asked.accept),
         time_limit_s=asked.time_limit,
-        floors=floors,
+        floors=_floors(plan, calibrations),
     )
 
 
@@ -193,12 +180,7 @@ def _floors(plan: GatePlan, calibrations: list[Calibration]) -> dict[str, float]
 
 
 def shared_plan(asked: Shared) -> GatePlan:
-    """Return the plan as far as the shared options say."""
-    return GatePlan(**shared_settings(asked))
-
-
-def shared_settings(asked: Shared) -> dict[str, Any]:
-    """Return the settings of a plan that `gate` and `calibrate` share."""
+    """Return the plan as far as the options that `gate` and `calibrate` share say."""
     cells = tuple(dict.fromkeys(split_cells(asked.cells)))
     if not cells:
         raise OptionError("--cells names no cell.")
@@ -209,16 +191,16 @@ def shared_settings(asked: Shared) -> dict[str, Any]:
     if asked.control in cells:
         raise OptionError(f"--control {asked.control} is gated itself: name another, or none.")
     hidden = asked.hidden
-    return {
-        "cells": cells,
-        "control": asked.control,
-        "metrics": metrics,
-        "launches": asked.launches,
-        "rounds": asked.rounds,
-        "sizes": Sizes(time=asked.time, batch=asked.batch, input=hidden, hidden=hidden),
-        "unroll": asked.unroll,
-        "device": choose_device(asked.device),
-    }
+    return GatePlan(
+        cells=cells,
+        control=asked.control,
+        metrics=metrics,
+        launches=asked.launches,
+        rounds=asked.rounds,
+        sizes=Sizes(time=asked.time, batch=asked.batch, input=hidden, hidden=hidden),
+        unroll=asked.unroll,
+        device=choose_device(asked.device),
+    )
 
 
 def parse_share(option: str, text: str) -> float:

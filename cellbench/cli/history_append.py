@@ -9,9 +9,10 @@ import click
 
 from cellbench.errors import NothingMeasuredError, OptionError
 from cellbench.regress.commits import current_branch, find_commit
-from cellbench.regress.history import Appended, is_torn, make_points, split_commit
+from cellbench.regress.history import Appended, make_points, split_commit
 from cellbench.regress.history import append as append_points
 from cellbench.regress.samples import Source, read_source
+from cellbench.store.journal import is_torn
 from cellbench.verdicts import HistoryPoint
 
 DEFAULT_REFERENCE = "lstm"

@@ -22,11 +22,12 @@ from cellbench.regress.acknowledged import (
     write_acknowledged,
 )
 from cellbench.regress.commits import find_commit
-from cellbench.regress.history import is_torn, read_history, require_whole
+from cellbench.regress.history import read_history, require_whole
 from cellbench.regress.history_verdict import HistoryVerdict, judge
 from cellbench.report.history_columns import of_change
 from cellbench.report.history_rows import Series, make_series, moment
 from cellbench.stats.change_points import Rules
+from cellbench.store.journal import is_torn
 from cellbench.verdicts import HistoryLine, HistoryPoint
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from cellbench.errors import OptionError, StoreError
-from cellbench.regress.judge import Key, judge_ratios, log_ratio, ratio_of
+from cellbench.regress.judge import judge_ratios, log_ratio, ratio_of
+from cellbench.regress.plan import Key
 from cellbench.verdicts import Calibration, Finding, Kind, Launch, Verdict
 
 GATES = 1000

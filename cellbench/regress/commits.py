@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
 from dataclasses import dataclass
 
 from cellbench.errors import OptionError
+from cellbench.sweep.git import ask_git
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Commit:
 
 def find_commit(revision: str) -> Commit | None:
     """Return a commit of the repository around; None if there is none, or no repository."""
-    shown = _git("show", "-s", "--format=%H %ct", "--end-of-options", f"{revision}^{{commit}}")
+    shown = ask_git("show", "-s", "--format=%H %ct", "--end-of-options", f"{revision}^{{commit}}")
     if shown is None:
         return None
     name, seconds = shown.split()
@@ -34,7 +34,7 @@ def find_commit(revision: str) -> Commit | None:
 
 def current_branch() -> str:
     """Return the branch that is checked out; "" where none is, as in most CI."""
-    return _git("symbolic-ref", "--quiet", "--short", "HEAD") or ""
+    return ask_git("symbolic-ref", "--quiet", "--short", "HEAD") or ""
 
 
 def commits_between(good: str, bad: str) -> list[str]:
@@ -50,23 +50,9 @@ def commits_between(good: str, bad: str) -> list[str]:
         if found is None:
             raise OptionError(f"{revision!r} is no commit of a git repository here.")
     first, last = (found.id for found in ends if found)
-    line = (_git("rev-list", "--first-parent", "--reverse", f"{first}..{last}") or "").split()
-    if not line or _git("merge-base", "--is-ancestor", first, last) is None:
+    line = (ask_git("rev-list", "--first-parent", "--reverse", f"{first}..{last}") or "").split()
+    if not line or ask_git("merge-base", "--is-ancestor", first, last) is None:
         raise OptionError(
             f"--bad {bad} must come after --good {good}; `git log {good}..{bad}` shows what does."
         )
     return [first, *line]
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git says; None if it fails, or is not there."""
-    try:
-        done = subprocess.run(  # noqa: S603 -- a list, no shell; a revision cannot be an option
-            ["git", *arguments],  # noqa: S607 -- the user's git
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

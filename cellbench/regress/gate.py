@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +11,18 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from cellbench.errors import IncomparableError, NothingMeasuredError, OptionError
 from cellbench.measure.environment import load_average
 from cellbench.record import Environment, Failure
 from cellbench.regress.exact import judge_facts
 from cellbench.regress.judge import confirmed, control_moved, judge_times
-from cellbench.regress.launches import Key, Timed, time_launch
+from cellbench.regress.launches import Timed, time_launch
 from cellbench.regress.learning import ROUNDING, judge_learning, start_differs
-from cellbench.regress.plan import FEWEST_LAUNCHES, GatePlan
+from cellbench.regress.plan import FEWEST_LAUNCHES, GatePlan, Key
 from cellbench.regress.process import Arm, failure_of
+from cellbench.sweep.worker import now
 from cellbench.verdicts import Facts, Finding, GateLine, Kind, Launch, Stage, Verdict
 
 COUNT_LIMIT_S = 300.0
@@ -302,8 +304,6 @@ def _ask(order: Mapping[str, Any], _: str, arm: Arm) -> dict[str, Any]:
 
 
 def _with_lesson(facts: Facts, level: str, answer: Mapping[str, Any]) -> Facts:
-    from msgspec.structs import replace  # noqa: PLC0415 -- beside its only use
-
     why = failure_of(answer)
     if why is not None:
         return replace(facts, texts={**facts.texts, "learning": f"{why.type}: {why.message}"})
@@ -318,8 +318,3 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
         for name in names
         if before.get(name) != after.get(name)
     )
-
-
-def now() -> str:
-    """Return the time, for a record."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

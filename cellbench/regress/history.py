@@ -12,7 +12,7 @@ from cellbench.errors import NothingMeasuredError, OptionError, StoreError
 from cellbench.regress.commits import Commit
 from cellbench.regress.samples import Sample, Source
 from cellbench.store.frames import machine
-from cellbench.store.journal import Journal
+from cellbench.store.journal import Journal, is_torn
 from cellbench.verdicts import HistoryLine, HistoryPoint
 
 DEFAULT_HISTORY = Path("results/history.jsonl")
@@ -42,15 +42,6 @@ def read_history(path: Path) -> list[HistoryLine]:
             f"There is no history in {path}; `cellbench history append` makes one."
         )
     return lines
-
-
-def is_torn(path: Path) -> bool:
-    """Return whether the last line was cut short: a point is missing that had been measured."""
-    if not path.exists() or path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) != b"\n"
 
 
 def require_whole(path: Path) -> None:

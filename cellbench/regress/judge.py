@@ -9,12 +9,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from cellbench.regress.plan import ALPHA, FEWEST_LAUNCHES
+from cellbench.regress.plan import ALPHA, FEWEST_LAUNCHES, Key
 from cellbench.stats.multiplicity import benjamini_hochberg, holm
 from cellbench.verdicts import Block, Finding, Kind, Launch, Verdict
-
-Key = tuple[str, str]
-"""Cell and metric."""
 
 Margin = Callable[[str, str], float]
 """Cell and metric -> smallest change that matters, as a share."""

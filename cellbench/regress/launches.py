@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cellbench.record import Failure
-from cellbench.regress.plan import BLOCK_S, GatePlan
+from cellbench.regress.plan import BLOCK_S, GatePlan, Key
 from cellbench.regress.process import Arm, failure_of
 from cellbench.verdicts import Block
 
@@ -19,9 +19,6 @@ WAITED = 0.1
 """Share of a block spent waiting for a CPU from which on the round says nothing."""
 
 MOST_CALLS = 4096
-
-Key = tuple[str, str]
-"""Cell and metric."""
 
 SIDES = ("base", "head")
 

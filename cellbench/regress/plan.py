@@ -8,6 +8,9 @@ from typing import Any
 
 from cellbench.record import Sizes
 
+Key = tuple[str, str]
+"""Cell and metric."""
+
 METRICS = ("train_step", "inference", "streaming")
 """What can be timed."""
 

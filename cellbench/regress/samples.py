@@ -14,6 +14,7 @@ import msgspec
 
 from cellbench.errors import StoreError
 from cellbench.record import COSTS, AnyLine, Environment, Measurement, Settings, Speed, Status
+from cellbench.report.gate_data import read_gate_report
 from cellbench.store.folder import Folder
 from cellbench.store.journal import Journal
 from cellbench.verdicts import Block, Facts, GateReport, Kind, Launch, Verdict
@@ -92,10 +93,7 @@ def _read_lines(path: Path) -> list[Any]:
 
 
 def _of_report(path: Path) -> Source:
-    try:
-        report = msgspec.json.decode(path.read_bytes(), type=GateReport)
-    except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(f"{path} is no gate's report: {error}. Name one, or a .jsonl.") from None
+    report = read_gate_report(path)
     beside = (path.parent / report.journal, Path(report.journal))  # or as the gate was told
     journal = next((one for one in beside if one.is_file()), None)
     if journal is not None and not report.void:

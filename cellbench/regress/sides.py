@@ -11,15 +11,16 @@ from typing import Any
 
 from cellbench.errors import NothingMeasuredError
 from cellbench.measure.environment import usable_cpus
-from cellbench.record import Environment
 from cellbench.regress.calibration import calibration_for
 from cellbench.regress.conclude import accept, exit_code
-from cellbench.regress.gate import Gate, Say, Start, now
+from cellbench.regress.gate import Gate, Say, Start
 from cellbench.regress.plan import GatePlan
 from cellbench.regress.process import Arm, Process
 from cellbench.regress.stored import Stored, against
 from cellbench.regress.trees import Tree, environment_changes
+from cellbench.store.frames import machine_name
 from cellbench.store.journal import Journal
+from cellbench.sweep.worker import now
 from cellbench.verdicts import Calibration, GateLine, GateReport
 
 BUSY = 0.5
@@ -57,6 +58,30 @@ def starter(trees: Mapping[str, Tree], plan: GatePlan, logs: Path) -> Start:
     return start
 
 
+def journal_path(folder: Path, run_id: str) -> Path:
+    """Return where a gate keeps its raw values."""
+    return folder / f"{run_id}.jsonl"
+
+
+def open_gate(
+    plan: GatePlan, trees: Mapping[str, Tree], folder: Path, run_id: str, say: Say
+) -> Gate:
+    """Return a gate of real processes, that keeps what they say in `folder`.
+
+    Args:
+        trees: By side; head alone, if there is no base.
+    """
+    return Gate(
+        plan=plan,
+        start=starter(trees, plan, folder / "logs" / run_id),
+        keep=Journal(journal_path(folder, run_id), kind=GateLine).append,
+        run_id=run_id,
+        commits={side: tree.commit for side, tree in trees.items()},
+        order=random.Random(run_id),  # noqa: S311 -- only an order; another for every gate
+        say=say,
+    )
+
+
 def run_gate(plan: GatePlan, ask: Ask, run_id: str, say: Say) -> GateReport:
     """Run a gate, and report.
 
@@ -66,16 +91,7 @@ def run_gate(plan: GatePlan, ask: Ask, run_id: str, say: Say) -> GateReport:
         OptionError: A cell is nowhere.
     """
     began_s, started_at = monotonic(), now()
-    journal: Journal = Journal(ask.folder / f"{run_id}.jsonl", kind=GateLine)
-    gate = Gate(
-        plan=plan,
-        start=starter(ask.trees, plan, ask.folder / "logs" / run_id),
-        keep=journal.append,
-        run_id=run_id,
-        commits={side: tree.commit for side, tree in ask.trees.items()},
-        order=random.Random(run_id),  # noqa: S311 -- only an order; another for every gate
-        say=say,
-    )
+    gate = open_gate(plan, ask.trees, ask.folder, run_id, say)
     findings = gate.run() if ask.stored is None else against(ask.stored, gate)
     environment = gate.environment
     if environment is None:  # never: a side that cannot begin has raised
@@ -93,13 +109,13 @@ def run_gate(plan: GatePlan, ask: Ask, run_id: str, say: Say) -> GateReport:
         void=void,
         advisory=tuple(_advisory(ask, gate)),
         notes=tuple(_notes(ask)),
-        machine=_machine(environment),
+        machine=machine_name(environment.key),
         calibration=calibration_for(environment.key, ask.calibrations),
         exit=int(code),
         exit_reason=why,
         elapsed_s=monotonic() - began_s,
         started_at=started_at,
-        journal=str(journal.path),
+        journal=str(journal_path(ask.folder, run_id)),
     )
 
 
@@ -133,9 +149,3 @@ def _notes(ask: Ask) -> list[str]:
         "so what other versions of these do is not in the ratios"
     )
     return [told]
-
-
-def _machine(environment: Environment) -> str:
-    key = environment.key
-    threads = f"{key['threads']} thread{'' if key['threads'] == '1' else 's'}"
-    return f"{key['device']}, {threads}, torch {key['torch']}, {key['dtype']}"

@@ -18,9 +18,9 @@ from cellbench.errors import IncomparableError, NothingMeasuredError, OptionErro
 from cellbench.record import Environment
 from cellbench.regress.exact import judge_facts
 from cellbench.regress.gate import Gate, differences
-from cellbench.regress.judge import Key, Ratio, confirmed, judge_ratios
-from cellbench.regress.plan import FEWEST_LAUNCHES
-from cellbench.store.journal import Journal
+from cellbench.regress.judge import Ratio, confirmed, judge_ratios
+from cellbench.regress.plan import FEWEST_LAUNCHES, Key
+from cellbench.store.journal import Journal, is_torn
 from cellbench.verdicts import (
     Block,
     Facts,
@@ -61,7 +61,7 @@ def read_stored(path: Path) -> Stored:
         raise NothingMeasuredError(
             f"There is no baseline {path}. `cellbench gate --save-baseline {path}` makes one."
         )
-    if not path.read_bytes().endswith(b"\n"):
+    if is_torn(path):
         raise StoreError(
             f"{path} is torn: its last line has no end. Restore the file from a copy, or make it "
             "anew with --save-baseline."

@@ -91,6 +91,15 @@ class Journal:
         )
 
 
+def is_torn(path: Path) -> bool:
+    """Return whether the last line was cut short: something is missing that had been measured."""
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
 def _end_of_last_line(file: BinaryIO) -> int:
     """Return the offset just behind the last newline: 0 where there is none."""
     end = file.seek(0, os.SEEK_END)

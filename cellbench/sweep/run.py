@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
 from collections.abc import Generator, Sequence
-from pathlib import Path
 
 import psutil
 from msgspec.structs import replace
@@ -16,6 +14,7 @@ from cellbench.store.folder import Folder
 from cellbench.store.journal import environments
 from cellbench.store.manifest import Run, add_run
 from cellbench.sweep.events import Event
+from cellbench.sweep.git import ask_git
 from cellbench.sweep.local import measure_jobs, train_stacks
 from cellbench.sweep.machine import Machine
 from cellbench.sweep.plan import Job, Plan, Remaining, measurement_id
@@ -109,21 +108,7 @@ def _manifest_entry(plan: Plan, run_id: str, argv: Sequence[str], commit: str, j
 
 def current_commit() -> str:
     """Return the commit of the working directory, "-dirty" if files differ; "" outside git."""
-    head = _git("rev-parse", "HEAD")
+    head = ask_git("rev-parse", "HEAD")
     if not head:
         return ""
-    return f"{head}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else head
-
-
-def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 -- fixed arguments
-            ["git", *arguments],  # noqa: S607 -- the user's git
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=Path.cwd(),
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return f"{head}-dirty" if ask_git("status", "--porcelain", "--untracked-files=no") else head
