@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,12 +73,14 @@ class Gate:
     launches: dict[Stage, list[Launch]] = field(default_factory=dict)
     environment: Environment | None = None
     failed: dict[str, Failure] = field(default_factory=dict)
-    _due_s: float | None = None
+    _due_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        limit_s = self.plan.time_limit_s
+        self._due_s = math.inf if limit_s is None else self.clock() + limit_s
 
     def run(self) -> list[Finding]:
         """Measure everything, and return the findings on cells and control."""
-        limit_s = self.plan.time_limit_s
-        self._due_s = None if limit_s is None else self.clock() + limit_s
         self.count()
         keys = self.timeable()
         self.time(Stage.FIRST, keys)
@@ -285,7 +288,7 @@ class Gate:
                 raise OptionError(f"{cell}: {messages.pop()}")
 
     def _is_late(self) -> bool:
-        return self._due_s is not None and self.clock() > self._due_s
+        return self.clock() > self._due_s
 
 
 def _at_once(arms: Mapping[str, Arm], call: Callable[[str, Arm], T]) -> dict[str, T]:

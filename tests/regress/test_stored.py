@@ -76,3 +76,12 @@ def test_a_cell_that_is_not_in_it_is_new_and_one_that_failed_is_never_stored(tmp
     with pytest.raises(OptionError, match="No baseline was written"):
         stored(tmp_path / "c.jsonl", {"broken": {("prepare", "slow"): error}})
     assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_a_time_limit_holds_against_a_stored_baseline_too(tmp_path) -> None:
+    baseline = stored(tmp_path / "b.jsonl")
+    made = gate(plan(level="", time_limit_s=1), {}, clock=iter(map(float, range(10_000))).__next__)
+    made.commits = {"head": "h" * 40}
+    against(baseline, made)
+
+    assert len(made.launches[Stage.FIRST]) == 5
